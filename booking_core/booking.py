@@ -1,0 +1,306 @@
+"""The booking service: book, cancel, reschedule.
+
+A request runs like this. The rules are checked first, outside the transaction. Then the
+transaction is tried, as often as the strategy's policy allows: guard, claim, commit. Between two
+tries no connection is held. A slot that is lost is answered with alternatives, which are
+computed when every lock has been let go.
+
+A request with an idempotency key is looked up before each try, and once more where it meets a
+rival, which may be its own twin.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime
+from random import Random
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import bindparam, select
+
+from booking_core.availability import FreeSlot, alternatives, free_slots, load_calendars
+from booking_core.errors import (
+    BookingConflict,
+    BookingError,
+    Deadlock,
+    InvalidRequest,
+    SerializationFailure,
+    SlotBusy,
+)
+from booking_core.failures import OverlapRefused, transaction
+from booking_core.requests import Appointment, Booking, Request, check_id, check_text, digest
+from booking_core.schema import appointment
+from booking_core.slots import TICK, Slot, in_utc
+from booking_core.strategies import DEFAULT, Strategy
+from booking_core.transaction import BookingTransaction, do_nothing, not_confirmed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection, Engine, Row
+
+TRIED_AGAIN = (SlotBusy, SerializationFailure, Deadlock)
+BY_ID = select(appointment).where(appointment.c.id == bindparam("appointment_id"))
+BY_KEY = select(appointment).where(appointment.c.idempotency_key == bindparam("key"))
+
+T = TypeVar("T")
+
+
+def utc_now() -> datetime:
+    """Return the present instant."""
+    return datetime.now(UTC)
+
+
+class BookingService:
+    """Books slots of staff members, safely beside any number of others who do the same.
+
+    One service may be shared by threads. The schema must have been made for the same strategy
+    (`booking_core.schema.create`).
+
+    Args:
+        engine: Where the salon's database is; its pool bounds how many requests run at a time.
+        strategy: How rivals are kept out.
+        clock: Tells the present instant, an aware datetime.
+        source: Where the jitter between tries comes from; seed it to repeat a run.
+        sleep: Waits for a number of seconds.
+        before_record: Called between check and insert; experiments spend time there.
+    """
+
+    def __init__(  # noqa: PLR0913 - what an experiment must be able to steer
+        self,
+        engine: Engine,
+        strategy: Strategy | None = None,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        source: Random | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        before_record: Callable[[], None] = do_nothing,
+    ) -> None:
+        self.strategy = strategy or DEFAULT()
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._writing = engine.execution_options(isolation_level=self.strategy.isolation)
+        self._clock = clock
+        self._source = source or Random()  # noqa: S311 - jitter is no secret
+        self._sleep = sleep
+        self._before_record = before_record
+
+    def free_slots(self, service_id: int, day: date, staff_id: int | None = None) -> list[FreeSlot]:
+        """Return the slots of a day that can be booked now, in order.
+
+        Args:
+            service_id: Which service.
+            day: The date on the wall where the staff member works.
+            staff_id: Whose slots alone; those of all who offer the service if left out.
+
+        Raises:
+            InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_STAFF` or `NOT_OFFERED`.
+        """
+        with transaction(self._reading) as connection:
+            return free_slots(connection, service_id, day, self._clock(), staff_id)
+
+    def find(self, appointment_id: int) -> Appointment:
+        """Return an appointment.
+
+        Raises:
+            InvalidRequest: `UNKNOWN_APPOINTMENT`.
+        """
+        with transaction(self._reading) as connection:
+            return self._find(connection, appointment_id)
+
+    def book(  # noqa: PLR0913 - a booking has as many parts
+        self,
+        *,
+        staff_id: int,
+        service_id: int,
+        start: datetime,
+        client: str,
+        end: datetime | None = None,
+        key: str | None = None,
+    ) -> Booking:
+        """Book a slot.
+
+        Args:
+            staff_id: Whose calendar.
+            service_id: What for.
+            start: When it starts, an aware datetime.
+            client: Who comes, 1 to 200 characters.
+            end: When it ends, if the client says so; it must match the service.
+            key: Idempotency key, 1 to 200 characters. A request that is repeated with its key
+                is given the same appointment again, however it has fared since.
+
+        Raises:
+            BookingConflict: Somebody else has the slot; carries alternatives.
+            SlotBusy: The lock could not be had in time.
+            InvalidRequest: The rules do not allow it, or the key belongs to another request.
+            BookingError: Any other outcome; see `booking_core.errors`.
+        """
+        client = check_text(client, "BAD_CLIENT", "client's name")
+        start = in_utc(start)
+        if end is not None:
+            end = Slot(start, end).end
+        if key is not None:
+            key = check_text(key, "BAD_KEY", "idempotency key")
+            asked = digest(staff_id, service_id, client, start)
+            with transaction(self._reading) as connection:
+                replayed = self._replay(connection, key, asked)
+            if replayed:
+                return replayed
+        slot, blocked = self._check(staff_id, service_id, start, end)
+        return self._settle(Request(staff_id, service_id, client, slot, blocked, key))
+
+    def reschedule(
+        self,
+        appointment_id: int,
+        *,
+        start: datetime,
+        staff_id: int | None = None,
+        end: datetime | None = None,
+    ) -> Booking:
+        """Move an appointment to another time, another staff member, or both; or not at all.
+
+        Args:
+            appointment_id: Which appointment; it keeps its id.
+            start: When it starts, an aware datetime.
+            staff_id: Who takes over; the same staff member if left out.
+            end: When it ends, if the client says so; it must match the service.
+
+        Raises:
+            BookingConflict: The new slot is taken; the old one is kept.
+            SlotBusy: The lock could not be had in time; the old slot is kept.
+            InvalidRequest: `UNKNOWN_APPOINTMENT`, `NOT_CONFIRMED`, or the rules do not allow it.
+            BookingError: Any other outcome; see `booking_core.errors`.
+        """
+        start = in_utc(start)
+        if end is not None:
+            end = Slot(start, end).end
+        moves = self.find(appointment_id)
+        if moves.status != "confirmed":
+            raise not_confirmed(appointment_id)
+        wanted = moves.staff_id if staff_id is None else staff_id
+        slot, blocked = self._check(wanted, moves.service_id, start, end)
+        return self._settle(
+            Request(wanted, moves.service_id, moves.client, slot, blocked, moves=moves)
+        )
+
+    def cancel(self, appointment_id: int) -> Appointment:
+        """Cancel a confirmed appointment and return it; its slot is free at once.
+
+        Raises:
+            InvalidRequest: `UNKNOWN_APPOINTMENT`, or `NOT_CONFIRMED` where it was cancelled.
+            BookingError: Any other outcome; see `booking_core.errors`.
+        """
+        check_id(appointment_id, "UNKNOWN_APPOINTMENT", "appointment")
+
+        def release(_: int) -> Appointment:
+            with transaction(self._writing) as connection:
+                if self.strategy.release(connection, appointment_id):
+                    return self._find(connection, appointment_id)
+            self.find(appointment_id)
+            raise not_confirmed(appointment_id)
+
+        return self._tried(release)
+
+    def _check(
+        self, staff_id: int, service_id: int, start: datetime, end: datetime | None
+    ) -> tuple[Slot, Slot]:
+        check_id(staff_id, "UNKNOWN_STAFF", "staff member")
+        with transaction(self._reading) as connection:
+            service, (calendar,) = load_calendars(
+                connection,
+                service_id,
+                Slot(start, start + TICK),
+                staff_id=staff_id,
+                with_busy=False,
+            )
+        slot = Slot(start, end) if end else service.slot(start)
+        calendar.check(service, slot, self._clock())
+        return slot, service.blocked(start)
+
+    def _settle(self, request: Request) -> Booking:
+        """Try to claim the request until it is answered."""
+
+        def claim(attempt: int) -> Booking:
+            if request.key and attempt > 1:
+                with transaction(self._reading) as connection:
+                    replayed = self._replay(connection, request.key, request.digest, attempt)
+                if replayed:
+                    return replayed
+            appointment_id, taken_by = self._claim(request)
+            if appointment_id is not None:
+                return Booking(
+                    Appointment(
+                        appointment_id,
+                        request.staff_id,
+                        request.service_id,
+                        request.client,
+                        request.slot,
+                    ),
+                    attempt,
+                )
+            with transaction(self._reading) as connection:
+                if request.key:
+                    replayed = self._replay(connection, request.key, request.digest, attempt)
+                    if replayed:
+                        return replayed
+                if taken_by is None:
+                    taken_by = BookingTransaction(connection, request).rival()
+                if taken_by is None:
+                    raise SerializationFailure("Whoever had the slot has just let it go.")
+                offer = alternatives(connection, request, self._clock())
+            raise BookingConflict(request.slot, taken_by, offer)
+
+        return self._tried(claim)
+
+    def _claim(self, request: Request) -> tuple[int | None, int | None]:
+        """Run the transaction once; return the appointment's id, or whose the slot is."""
+        try:
+            with transaction(self._writing) as connection:
+                tx = BookingTransaction(connection, request, self._before_record)
+                self.strategy.guard(tx)
+                appointment_id = self.strategy.claim(tx)
+        except OverlapRefused:
+            return None, None
+        return appointment_id, tx.taken_by
+
+    def _tried(self, work: Callable[[int], T]) -> T:
+        """Do the work as often as the strategy's policy allows, and count."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return work(attempt)
+            except BookingError as error:
+                error.attempts = attempt
+                if not isinstance(error, TRIED_AGAIN) or attempt >= self.strategy.retry.attempts:
+                    raise
+            self._sleep(self.strategy.retry.pause(attempt, self._source))
+
+    def _find(self, connection: Connection, appointment_id: int) -> Appointment:
+        check_id(appointment_id, "UNKNOWN_APPOINTMENT", "appointment")
+        row = connection.execute(BY_ID, {"appointment_id": appointment_id}).one_or_none()
+        if row is None:
+            raise InvalidRequest(
+                "UNKNOWN_APPOINTMENT", f"There is no appointment {appointment_id}."
+            )
+        return _stored(row)
+
+    def _replay(
+        self, connection: Connection, key: str, asked: str, attempt: int = 1
+    ) -> Booking | None:
+        row = connection.execute(BY_KEY, {"key": key}).one_or_none()
+        if row is None:
+            return None
+        if row.request_digest != asked:
+            raise InvalidRequest("KEY_REUSED", f"The key {key!r} belongs to another request.")
+        return Booking(_stored(row), attempt, replayed=True)
+
+
+def _stored(row: Row[tuple[object, ...]]) -> Appointment:
+    return Appointment(
+        row.id,
+        row.staff_id,
+        row.service_id,
+        row.client,
+        Slot(row.during.lower, row.during.upper),
+        row.status,
+    )

@@ -1,0 +1,144 @@
+"""A staff member's calendar: the rules of what may be booked.
+
+A slot may be booked when it lies wholly inside the working hours (shifts less breaks less time
+off), starts on the service's grid, is neither too soon (minimum notice) nor too far away
+(horizon), and when it and the buffer after it touch no other appointment and its buffer. The
+buffer is time between appointments; it may run past the end of a shift or into a break.
+
+`Calendar.starts` is the one implementation of these rules. Listing asks it for every start,
+booking asks it for one, so what is offered can be booked and what can't isn't offered. Whether
+somebody else was faster is for the strategy to say.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+from booking_core.errors import InvalidRequest
+from booking_core.slots import TICK, Slot, grid_starts, instant, on_grid, subtract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from zoneinfo import ZoneInfo
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyHours:
+    """A shift or a break, every week, on the wall clock of the location."""
+
+    weekday: int
+    kind: str
+    starts: time
+    ends: time
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What is booked; `grid` is the distance between possible starts since midnight."""
+
+    id: int
+    name: str
+    duration: timedelta
+    buffer_after: timedelta
+    grid: timedelta
+
+    def slot(self, start: datetime) -> Slot:
+        """Return what the client is promised."""
+        return Slot(start, start + self.duration)
+
+    def blocked(self, start: datetime) -> Slot:
+        """Return what must be free: the slot and the buffer after it."""
+        return Slot(start, start + self.duration + self.buffer_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """One staff member's rules and, where they were asked for, appointments.
+
+    Attributes:
+        minimum_notice: How long before its start a slot can last be booked.
+        horizon: How far ahead a slot can be booked.
+        hours: Shifts and breaks.
+        off: Time off.
+        busy: What confirmed appointments block, in order.
+    """
+
+    staff_id: int
+    staff: str
+    zone: ZoneInfo
+    minimum_notice: timedelta
+    horizon: timedelta
+    hours: Sequence[WeeklyHours]
+    off: Sequence[Slot] = ()
+    busy: Sequence[Slot] = ()
+
+    def shifts(self, window: Slot, kind: str = "shift") -> Iterator[Slot]:
+        """Yield the instants of the shifts (or breaks) that may touch the window."""
+        # A shift of the day before may reach into the window past midnight.
+        day = window.start.astimezone(self.zone).date() - DAY
+        last = window.end.astimezone(self.zone).date()
+        while day <= last:
+            for hours in self.hours:
+                if hours.kind == kind and hours.weekday == day.weekday():
+                    overnight = DAY if hours.ends <= hours.starts else timedelta()
+                    start = instant(day, hours.starts, self.zone)
+                    end = instant(day + overnight, hours.ends, self.zone)
+                    if start < end:  # the gap in spring can swallow one
+                        yield Slot(start, end)
+            day += DAY
+
+    def open(self, window: Slot) -> list[Slot]:
+        """Return the working hours around the window: shifts less breaks less time off."""
+        return subtract(self.shifts(window), [*self.shifts(window, "break"), *self.off])
+
+    def starts(self, service: Service, window: Slot, now: datetime) -> Iterator[datetime]:
+        """Yield every start in the window at which the service can be booked, in order."""
+        earliest = max(window.start, now + self.minimum_notice)
+        latest = min(window.end, now + self.horizon + TICK)
+        ends_of_busy = [slot.end for slot in self.busy]
+        for shift in self.open(Slot(window.start, window.end + service.duration)):
+            first = max(shift.start, earliest)
+            stop = min(shift.end - service.duration + TICK, latest)
+            if first >= stop:
+                continue
+            for start in grid_starts(Slot(first, stop), service.grid, self.zone):
+                # Busy slots are disjoint and in order, so only the next one to end can overlap.
+                following = bisect_right(ends_of_busy, start)
+                if following == len(self.busy) or not service.blocked(start).overlaps(
+                    self.busy[following]
+                ):
+                    yield start
+
+    def check(self, service: Service, slot: Slot, now: datetime) -> None:
+        """Make sure that the rules allow the slot; other appointments are not looked at.
+
+        Raises:
+            InvalidRequest: They don't; `code` and message name the first rule that is broken.
+        """
+        if slot != service.slot(slot.start):
+            raise InvalidRequest(
+                "WRONG_DURATION", f"{service.name} takes {service.duration}, {slot} does not."
+            )
+        if slot.start not in self.starts(service, Slot(slot.start, slot.start + TICK), now):
+            raise InvalidRequest(*self._refusal(service, slot, now))
+
+    def _refusal(self, service: Service, slot: Slot, now: datetime) -> tuple[str, str]:
+        start = f"{slot.start.astimezone(self.zone):%Y-%m-%d %H:%M %Z}"
+        if slot.start < now:
+            return "IN_THE_PAST", f"{start} is in the past."
+        if slot.start < now + self.minimum_notice:
+            return "TOO_SOON", f"{start} is too soon; book at least {self.minimum_notice} ahead."
+        if slot.start > now + self.horizon:
+            return "TOO_FAR_AHEAD", f"{start} is too far ahead; book at most {self.horizon} ahead."
+        if any(slot.overlaps(off) for off in self.off):
+            return "TIME_OFF", f"{self.staff} is off at {start}."
+        if any(slot.overlaps(pause) for pause in self.shifts(slot, "break")):
+            return "IN_A_BREAK", f"{slot} runs into a break of {self.staff}."
+        if not on_grid(slot.start, service.grid, self.zone):
+            return "OFF_GRID", f"{service.name} starts every {service.grid}; {start} is in between."
+        return "OUTSIDE_HOURS", f"{slot} lies outside the working hours of {self.staff}."

@@ -1,0 +1,118 @@
+"""What can go wrong with a request, in words for the person who sent it.
+
+Every error carries a `code` for programs and an `outcome`, the word under which experiments
+count it. Messages say what was wrong, which value it was and what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from booking_core.availability import FreeSlot
+    from booking_core.slots import Slot
+
+
+class BookingError(Exception):
+    """A request that did not end in a booking.
+
+    Attributes:
+        code: Names the reason for programs.
+        outcome: The word under which experiments count the request.
+        attempts: How many times the transaction was tried before this was the answer.
+    """
+
+    code: str = "BOOKING_ERROR"
+    outcome: ClassVar[str] = "error"
+    attempts: int = 1
+
+
+class InvalidRequest(BookingError, ValueError):
+    """The request can't be served as it stands; nothing was written.
+
+    Attributes:
+        code: The rule that was broken, such as `OUTSIDE_HOURS` or `UNKNOWN_STAFF`.
+    """
+
+    outcome = "invalid"
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class BookingConflict(BookingError):
+    """Somebody else has the slot.
+
+    Attributes:
+        slot: The slot that was asked for.
+        taken_by: The id of an appointment that overlapped it while the request was open.
+        alternatives: Free slots instead, the nearest first; each was free when it was computed.
+    """
+
+    code = "TIME_CONFLICT"
+    outcome = "conflict"
+
+    def __init__(self, slot: Slot, taken_by: int, alternatives: Sequence[FreeSlot] = ()) -> None:
+        offer = ", ".join(str(alternative) for alternative in alternatives) or "none were found"
+        super().__init__(f"{slot} is taken. Alternatives: {offer}.")
+        self.slot = slot
+        self.taken_by = taken_by
+        self.alternatives = tuple(alternatives)
+
+
+class SlotBusy(BookingError):
+    """The lock could not be had in time; whether the slot is free was not found out."""
+
+    code = "SLOT_BUSY"
+    outcome = "busy"
+
+    def __init__(self, message: str = "Somebody is booking here right now; try again.") -> None:
+        super().__init__(message)
+
+
+class SerializationFailure(BookingError):
+    """Concurrent bookings made the transaction fail more often than the policy retries."""
+
+    code = "SERIALIZATION_FAILURE"
+    outcome = "serialization_failure"
+
+
+class Deadlock(BookingError):
+    """PostgreSQL ended the transaction to break a deadlock, more often than the policy retries."""
+
+    code = "DEADLOCK"
+    outcome = "deadlock"
+
+
+class PoolTimeout(BookingError):
+    """No database connection became free in time; nothing was written."""
+
+    code = "POOL_TIMEOUT"
+    outcome = "pool_timeout"
+
+
+class OutcomeUnknown(BookingError):
+    """The connection was lost before PostgreSQL answered: booked or not, nobody told us.
+
+    Repeat the request with the same idempotency key: it books once at most.
+    """
+
+    code = "OUTCOME_UNKNOWN"
+    outcome = "unknown"
+
+
+class DatabaseUnavailable(BookingError):
+    """The database could not be reached; nothing was written."""
+
+    code = "DATABASE_UNAVAILABLE"
+    outcome = "unavailable"
+
+
+class UnsupportedServer(BookingError):
+    """The PostgreSQL server is too old for what a strategy needs."""
+
+    code = "UNSUPPORTED_SERVER"
+    outcome = "unavailable"

@@ -1,0 +1,85 @@
+"""What PostgreSQL and the connection pool report, in the words of this package.
+
+SQLSTATE codes: manual, appendix A. A connection that is lost before COMMIT was sent wrote
+nothing; one that is lost afterwards leaves the outcome unknown.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import exc
+
+from booking_core.errors import (
+    BookingError,
+    DatabaseUnavailable,
+    Deadlock,
+    InvalidRequest,
+    OutcomeUnknown,
+    PoolTimeout,
+    SerializationFailure,
+    SlotBusy,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Engine
+
+
+class OverlapRefused(BookingError):
+    """A constraint kept the request out; by whom the slot is taken is still to be looked up."""
+
+    outcome = "conflict"
+
+
+def explain(error: exc.DBAPIError, *, sent_commit: bool) -> BookingError | None:
+    """Return what a database error means for the request; nothing where it is a fault of ours."""
+    match getattr(error.orig, "sqlstate", None):
+        case "40001":
+            return SerializationFailure("Concurrent bookings got in each other's way.")
+        case "40P01":
+            return Deadlock("Two transactions waited for each other.")
+        case "55P03":
+            return SlotBusy()
+        case "23P01":
+            return OverlapRefused()
+        case "23503":
+            return InvalidRequest("GONE", "The staff member or service was removed meanwhile.")
+        case "23505" if "idempotency_key" in str(error.orig):
+            return SerializationFailure("A request with the same key was booked meanwhile.")
+        # No answer at all, or the server is being shut down (class 57P).
+        case None | "57P01" | "57P02" | "57P03" if isinstance(error, exc.OperationalError):
+            if sent_commit:
+                return OutcomeUnknown(
+                    "The connection was lost before the answer came; the request may have been "
+                    "booked. Repeat it with the same idempotency key."
+                )
+            return DatabaseUnavailable("The database can't be reached; nothing was written.")
+    return None
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Lend a connection for one transaction, committed at the end of the block.
+
+    Raises:
+        BookingError: In place of the errors that SQLAlchemy would raise.
+    """
+    # Under AUTOCOMMIT every statement is a COMMIT.
+    autocommit = engine.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+    sent_commit = False
+    try:
+        with engine.connect() as connection:
+            sent_commit = autocommit
+            yield connection
+            sent_commit = True
+            connection.commit()
+    except exc.TimeoutError:
+        raise PoolTimeout("No database connection became free in time.") from None
+    except exc.DBAPIError as error:
+        explanation = explain(error, sent_commit=sent_commit)
+        if explanation is None:
+            raise
+        raise explanation from error

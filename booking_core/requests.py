@@ -1,0 +1,123 @@
+"""What a client asks for, and what it is given.
+
+A `Request` is checked as far as it can be without the database and never changes afterwards;
+the service, the transaction and the strategies all read the same one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from booking_core.errors import InvalidRequest
+from booking_core.schema import CLIENT_LENGTH
+from booking_core.slots import Slot, in_utc
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+LARGEST_ID = 2**31 - 1  # what PostgreSQL's integer holds
+
+
+@dataclass(frozen=True, slots=True)
+class Appointment:
+    """A stored booking; `slot` is what the client was promised, buffers not included."""
+
+    id: int
+    staff_id: int
+    service_id: int
+    client: str
+    slot: Slot
+    status: Literal["confirmed", "cancelled"] = "confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """The reply to a request that ended well.
+
+    Attributes:
+        appointment: As it is stored.
+        attempts: How many times the transaction was tried.
+        replayed: Whether an earlier request with the same idempotency key had booked it.
+    """
+
+    appointment: Appointment
+    attempts: int = 1
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A slot for a client, ready to be claimed.
+
+    Attributes:
+        staff_id: Whose calendar.
+        service_id: What for.
+        client: Who asks.
+        slot: What the client is promised.
+        blocked: The slot and the buffer after it: what must not overlap.
+        key: The idempotency key, if the client sent one.
+        moves: The appointment that is rescheduled; none where a new one is booked.
+    """
+
+    staff_id: int
+    service_id: int
+    client: str
+    slot: Slot
+    blocked: Slot
+    key: str | None = None
+    moves: Appointment | None = None
+
+    @property
+    def staff_ids(self) -> list[int]:
+        """The calendars that are touched, in the one order in which guards are taken."""
+        touched = {self.staff_id} | ({self.moves.staff_id} if self.moves else set())
+        return sorted(touched)
+
+    @property
+    def digest(self) -> str:
+        """What tells this request from another one with the same idempotency key."""
+        return digest(self.staff_id, self.service_id, self.client, self.slot.start)
+
+
+def digest(staff_id: int, service_id: int, client: str, start: datetime) -> str:
+    """Return a fingerprint of what a client asked for."""
+    asked = (staff_id, service_id, client, in_utc(start).isoformat())
+    return hashlib.sha256(repr(asked).encode()).hexdigest()
+
+
+def check_id(value: object, code: str, what: str) -> int:
+    """Return an id that fits the column.
+
+    Raises:
+        InvalidRequest: With `code`, where it is no such number.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_ID:
+        return value
+    raise InvalidRequest(code, f"There is no {what} {shortened(value)}.")
+
+
+def check_text(value: object, code: str, what: str) -> str:
+    """Return a text of 1 to 200 printable characters, without blanks around it.
+
+    Raises:
+        InvalidRequest: With `code`, where it is empty, too long or not printable.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidRequest(code, f"The {what} is empty; {shortened(value)} was given.")
+    clean = value.strip()
+    if len(clean) > CLIENT_LENGTH:
+        raise InvalidRequest(
+            code, f"The {what} has {len(clean)} characters; {CLIENT_LENGTH} are allowed."
+        )
+    if not clean.isprintable():
+        raise InvalidRequest(code, f"The {what} {shortened(clean)} has unprintable characters.")
+    return clean
+
+
+def shortened(value: object) -> str:
+    """Return how a value reads in a message, however large it is."""
+    shown = repr(value)
+    limit = 60
+    return shown if len(shown) <= limit else f"{shown[:limit]}…"

@@ -1,0 +1,173 @@
+"""The tables.
+
+Local rules (weekly hours, breaks) are stored in the wall time of the location; everything that
+happens once (appointments, time off) is stored as a range of instants. An appointment has two
+ranges: `during` is what the client was promised, `blocked` is `during` and the buffer after it.
+Two confirmed appointments of one staff member must not overlap in `blocked`; every strategy is
+one way of keeping that true.
+
+The schema is made per strategy: `create` adds what the strategy needs and nothing else, so that
+a strategy which relies on its locks alone is seen without a constraint that would hide its
+faults.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Interval,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Time,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TSTZRANGE
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from booking_core.strategies import Strategy
+
+CLIENT_LENGTH = 200  # characters of a client's name, and of an idempotency key
+
+metadata = MetaData()
+
+location = Table(
+    "location",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("time_zone", Text, nullable=False),
+    Column("minimum_notice", Interval, nullable=False),
+    Column("horizon", Interval, nullable=False),
+)
+
+staff = Table(
+    "staff",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("location_id", ForeignKey("location.id"), nullable=False),
+    Column("name", Text, nullable=False),
+)
+
+service = Table(
+    "service",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("duration", Interval, nullable=False),
+    Column("buffer_after", Interval, nullable=False),
+    Column("grid", Interval, nullable=False),
+    CheckConstraint("duration > interval '0'", name="service_takes_time"),
+    CheckConstraint("buffer_after >= interval '0'", name="service_buffer_not_negative"),
+    CheckConstraint("grid >= interval '1 minute'", name="service_grid_in_minutes"),
+)
+
+offering = Table(
+    "offering",
+    metadata,
+    Column("service_id", ForeignKey("service.id"), primary_key=True),
+    Column("staff_id", ForeignKey("staff.id"), primary_key=True, index=True),
+)
+
+# A shift or break that ends at or before its start ends on the next day.
+working_hours = Table(
+    "working_hours",
+    metadata,
+    Column("staff_id", ForeignKey("staff.id"), primary_key=True),
+    Column("weekday", SmallInteger, primary_key=True, comment="Monday is 0"),
+    Column("kind", Text, primary_key=True),
+    Column("starts", Time, primary_key=True),
+    Column("ends", Time, nullable=False),
+    CheckConstraint("weekday BETWEEN 0 AND 6", name="working_hours_weekday"),
+    CheckConstraint("kind IN ('shift', 'break')", name="working_hours_kind"),
+    # PostgreSQL knows 24:00, Python does not; midnight at the end of a day is 00:00 here.
+    CheckConstraint("'24:00' NOT IN (starts, ends)", name="working_hours_midnight"),
+)
+
+time_off = Table(
+    "time_off",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("staff_id", ForeignKey("staff.id"), nullable=False, index=True),
+    Column("during", TSTZRANGE, nullable=False),
+    Column("reason", Text, nullable=False),
+    CheckConstraint(
+        "NOT (isempty(during) OR lower_inf(during) OR upper_inf(during))", name="time_off_bounded"
+    ),
+)
+
+appointment = Table(
+    "appointment",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("staff_id", ForeignKey("staff.id"), nullable=False),
+    Column("service_id", ForeignKey("service.id"), nullable=False),
+    Column("client", Text, nullable=False),
+    Column("during", TSTZRANGE, nullable=False),
+    Column("blocked", TSTZRANGE, nullable=False),
+    Column("status", Text, nullable=False, server_default="confirmed"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("idempotency_key", Text),
+    Column("request_digest", Text, nullable=False),
+    CheckConstraint("status IN ('confirmed', 'cancelled')", name="appointment_status"),
+    CheckConstraint(
+        "NOT (isempty(during) OR lower_inf(during) OR upper_inf(during))"
+        " AND lower_inc(during) AND NOT upper_inc(during)",
+        name="appointment_half_open",
+    ),
+    CheckConstraint(
+        "blocked @> during AND lower_inc(blocked) AND NOT upper_inc(blocked)",
+        name="appointment_blocked_covers_during",
+    ),
+    # Most requests carry no key and are spared the index.
+    Index(
+        "appointment_idempotency_key",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+)
+
+OVERLAP_INDEX = (
+    "CREATE INDEX appointment_blocked ON appointment"
+    " USING gist (staff_id, blocked) WHERE (status = 'confirmed')"
+)
+NO_OVERLAP = (
+    "ALTER TABLE appointment ADD CONSTRAINT appointment_no_overlap"
+    " EXCLUDE USING gist (staff_id WITH =, blocked WITH &&) WHERE (status = 'confirmed')"
+)
+
+
+def create(connection: Connection, strategy: Strategy, *, backstop: bool | None = None) -> None:
+    """Create the tables and what the strategy needs of them.
+
+    Args:
+        connection: A connection to a database without these tables, in a transaction that the
+            caller commits.
+        strategy: Whose needs are to be met.
+        backstop: Whether the exclusion constraint stands behind the strategy. By default it
+            does where the strategy cannot work without it.
+
+    Raises:
+        UnsupportedServer: The server is too old for the strategy.
+    """
+    strategy.check_server(connection)
+    connection.execute(text("CREATE EXTENSION IF NOT EXISTS btree_gist"))
+    metadata.create_all(connection)
+    constrained = strategy.needs_constraint if backstop is None else backstop
+    connection.execute(text(NO_OVERLAP if constrained else OVERLAP_INDEX))
+    for statement in strategy.needs:
+        connection.exec_driver_sql(statement)

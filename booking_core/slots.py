@@ -1,0 +1,167 @@
+"""Slots: half-open intervals of instants, and the arithmetic on them.
+
+A slot `[start, end)` contains its start and not its end, so that two appointments which touch do
+not overlap. Instants are kept in UTC: Python compares two datetimes of one time zone by their
+wall clocks, which run backwards once a year, whereas instants in UTC never do.
+
+Local rules ("Tuesdays from nine to five") become instants in `instant`, the one place where a
+wall clock is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+from booking_core.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from zoneinfo import ZoneInfo
+
+MINUTE = timedelta(minutes=1)
+TICK = timedelta(microseconds=1)  # the smallest step, PostgreSQL's and Python's
+USABLE_YEARS = range(1000, 9000)  # far enough from both ends for any arithmetic
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Slot:
+    """The half-open interval of instants `[start, end)`.
+
+    Args:
+        start: The first instant, an aware datetime; kept in UTC.
+        end: The first instant after it, an aware datetime; kept in UTC.
+
+    Raises:
+        InvalidRequest: `NAIVE_DATETIME` where a time zone is missing, `END_BEFORE_START` where
+            the end does not come after the start.
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "start", in_utc(self.start))
+        object.__setattr__(self, "end", in_utc(self.end))
+        if self.end <= self.start:
+            raise InvalidRequest(
+                "END_BEFORE_START",
+                f"The end {self.end.isoformat()} must come after the start "
+                f"{self.start.isoformat()}.",
+            )
+
+    def __str__(self) -> str:
+        return f"{self.start:%Y-%m-%d %H:%M}-{self.end:%H:%M} UTC"
+
+    def overlaps(self, other: Slot) -> bool:
+        """Whether the two share an instant; touching slots do not."""
+        return self.start < other.end and other.start < self.end
+
+    def contains(self, other: Slot) -> bool:
+        """Whether every instant of the other lies in this one."""
+        return self.start <= other.start and other.end <= self.end
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return the same instant in UTC.
+
+    Raises:
+        InvalidRequest: `NAIVE_DATETIME` where the time zone is missing, `NOT_A_DATETIME` or
+            `OUT_OF_RANGE` where it can't be meant.
+    """
+    if not isinstance(moment, datetime):
+        raise InvalidRequest("NOT_A_DATETIME", f"{moment!r} is not a datetime.")
+    if moment.utcoffset() is None:
+        raise InvalidRequest(
+            "NAIVE_DATETIME",
+            f"{moment.isoformat()} has no time zone; say which instant is meant, "
+            "for example 2030-01-07T09:00+00:00.",
+        )
+    if moment.year not in USABLE_YEARS:
+        raise InvalidRequest("OUT_OF_RANGE", f"{moment.isoformat()} is no usable date.")
+    return moment.astimezone(UTC)
+
+
+def instant(day: date, wall: time, zone: ZoneInfo) -> datetime:
+    """Return the instant, in UTC, at which a wall clock in `zone` shows `day` and `wall`.
+
+    As RFC 5545 (section 3.3.5) reads local times: one that occurs twice, in autumn, means the
+    first; one that never occurs, in spring, is read with the offset before the gap, so 02:30
+    becomes 03:30. That is what `fold=0` does (PEP 495). PostgreSQL's AT TIME ZONE would take
+    the later of the two in autumn.
+    """
+    return datetime.combine(day, wall, tzinfo=zone).replace(fold=0).astimezone(UTC)
+
+
+def merge(slots: Iterable[Slot]) -> list[Slot]:
+    """Return the same instants as disjoint slots in order, touching ones joined."""
+    merged: list[Slot] = []
+    for slot in sorted(slots):
+        if merged and slot.start <= merged[-1].end:
+            merged[-1] = Slot(merged[-1].start, max(merged[-1].end, slot.end))
+        else:
+            merged.append(slot)
+    return merged
+
+
+def subtract(slots: Iterable[Slot], holes: Iterable[Slot]) -> list[Slot]:
+    """Return the instants of `slots` that lie in none of `holes`, as disjoint slots in order."""
+    holes = merge(holes)
+    rest: list[Slot] = []
+    for slot in merge(slots):
+        start = slot.start
+        for hole in holes:
+            if hole.end <= start:
+                continue
+            if hole.start >= slot.end:
+                break
+            if hole.start > start:
+                rest.append(Slot(start, hole.start))
+            start = hole.end
+        if start < slot.end:
+            rest.append(Slot(start, slot.end))
+    return rest
+
+
+def on_grid(moment: datetime, grid: timedelta, zone: ZoneInfo) -> bool:
+    """Whether the wall clock in `zone` shows a whole multiple of `grid` since midnight."""
+    return not _since_midnight(moment.astimezone(zone)) % grid
+
+
+def grid_starts(slot: Slot, grid: timedelta, zone: ZoneInfo) -> Iterator[datetime]:
+    """Yield every instant of `slot` that is on the grid, in order.
+
+    The grid is one of the wall clock: a wall time that occurs twice yields two instants, one
+    that never occurs yields none.
+
+    Args:
+        slot: Where to look.
+        grid: The distance between starts, in whole minutes.
+        zone: Whose wall clock counts.
+    """
+    moment = slot.start.replace(second=0, microsecond=0)
+    if moment < slot.start:
+        moment += MINUTE
+    while moment < slot.end:
+        moment = _next_on_grid(moment, grid, zone)
+        if moment < slot.end:
+            yield moment
+        moment += MINUTE
+
+
+def _next_on_grid(moment: datetime, grid: timedelta, zone: ZoneInfo) -> datetime:
+    wall = moment.astimezone(zone)
+    ahead = moment + -_since_midnight(wall) % grid
+    if ahead.astimezone(zone).utcoffset() == wall.utcoffset() and on_grid(ahead, grid, zone):
+        return ahead
+    # The clocks change in between, or midnight cuts the grid short: look at every minute.
+    while not on_grid(moment, grid, zone):
+        moment += MINUTE
+    return moment
+
+
+def _since_midnight(wall: datetime) -> timedelta:
+    return timedelta(
+        hours=wall.hour, minutes=wall.minute, seconds=wall.second, microseconds=wall.microsecond
+    )

@@ -1,0 +1,31 @@
+"""The sound strategies, by name."""
+
+from __future__ import annotations
+
+from booking_core.strategies.advisory import Advisory, AdvisoryTry
+from booking_core.strategies.base import Strategy, Traits
+from booking_core.strategies.constraint import Exclusion, TemporalKey
+from booking_core.strategies.function import Function
+from booking_core.strategies.optimistic import Serializable, Version
+from booking_core.strategies.staff_row import StaffRow, StaffRowNowait, StaffRowSkipLocked
+from booking_core.strategies.table_lock import TableLock
+
+STRATEGIES: dict[str, type[Strategy]] = {
+    strategy.name: strategy
+    for strategy in (
+        Advisory,
+        AdvisoryTry,
+        StaffRow,
+        StaffRowNowait,
+        StaffRowSkipLocked,
+        Serializable,
+        Exclusion,
+        TemporalKey,
+        Version,
+        Function,
+        TableLock,
+    )
+}
+DEFAULT = Advisory  # in production with the exclusion constraint as its backstop
+
+__all__ = ["DEFAULT", "STRATEGIES", "Strategy", "Traits"]

@@ -1,0 +1,125 @@
+"""What every strategy is: two steps inside the booking transaction, and some claims about itself.
+
+`guard` takes whatever keeps rivals out, `claim` records the appointment or returns nothing
+because the slot is taken. A sound strategy of one's own needs no more than this:
+
+    class StaffMutex(Strategy):
+        name = "staff_mutex"
+
+        def guard(self, tx):
+            tx.connection.execute(text("SELECT pg_advisory_xact_lock(42)"))
+
+The service owns the transaction, the retries and the outcome; a strategy never commits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from sqlalchemy import text, update
+
+from booking_core.errors import UnsupportedServer
+from booking_core.retry import RetryPolicy
+from booking_core.schema import appointment
+from booking_core.transaction import CONFIRMED
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from booking_core.transaction import BookingTransaction
+
+Isolation = Literal["AUTOCOMMIT", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a strategy claims about itself; the instruments verify it.
+
+    Attributes:
+        waits: Whether a request can wait inside PostgreSQL for a rival's transaction.
+        may_answer_busy: Whether `busy` is among its answers.
+        neighbours_wait: Who waits for a booking besides those who want the same slot: nobody,
+            requests for the same staff member, or everybody.
+        round_trips: Statements sent for one booking without rivals, BEGIN and COMMIT included.
+        round_trips_under_lock: How many of them while rivals are kept out.
+    """
+
+    waits: bool = True
+    may_answer_busy: bool = False
+    neighbours_wait: Literal["none", "same staff", "everybody"] = "same staff"
+    round_trips: int = 5
+    round_trips_under_lock: int = 3
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the traits for tables and JSON."""
+        return asdict(self)
+
+
+class Strategy:
+    """One way of keeping rivals out. Subclass it and override what differs.
+
+    Attributes:
+        name: What experiments and commands call it.
+        sound: Whether it is meant to be sound; exhibits say no.
+        isolation: The isolation level of the booking transaction. AUTOCOMMIT means that the
+            strategy sends one statement which is a transaction by itself.
+        retry: When the service tries again.
+        needs: SQL statements that prepare the schema for it, without parameters.
+        needs_constraint: Whether it works only with the exclusion constraint.
+        minimum_server: The oldest server it works on, as PostgreSQL's server_version_num.
+        traits: What it claims about itself.
+        choose_when: When to choose it, in one sentence for people who decide.
+    """
+
+    name: ClassVar[str] = "unnamed"
+    sound: ClassVar[bool] = True
+    isolation: Isolation = "READ COMMITTED"
+    retry: RetryPolicy = RetryPolicy()
+    needs: ClassVar[tuple[str, ...]] = ()
+    needs_constraint: ClassVar[bool] = False
+    minimum_server: ClassVar[int] = 140000  # multiranges
+    traits: ClassVar[Traits] = Traits()
+    choose_when: ClassVar[str] = ""
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """Take what keeps rivals out of the calendars `tx.staff_ids`.
+
+        Raises:
+            SlotBusy: It can't be had in time. The service decides whether to try again.
+        """
+
+    def claim(self, tx: BookingTransaction) -> int | None:
+        """Record the request and return the appointment's id, or None: the slot is taken."""
+        return None if tx.rival() is not None else tx.record()
+
+    def release(self, connection: Connection, appointment_id: int) -> bool:
+        """Cancel an appointment in the caller's transaction.
+
+        No guard is needed: freeing a slot can't make two appointments overlap.
+
+        Returns:
+            Whether it was confirmed until now.
+        """
+        cancelled = connection.execute(
+            update(appointment)
+            .where(appointment.c.id == appointment_id, CONFIRMED)
+            .values(status="cancelled")
+        )
+        return cancelled.rowcount == 1
+
+    def check_server(self, connection: Connection) -> None:
+        """Make sure that the server is new enough.
+
+        Raises:
+            UnsupportedServer: It is not.
+        """
+        version = int(connection.scalar(text("SHOW server_version_num")) or 0)
+        if version < self.minimum_server:
+            raise UnsupportedServer(
+                f"The strategy {self.name} needs PostgreSQL {self.minimum_server // 10000}; "
+                f"this server is version {version // 10000}."
+            )
+
+    def __repr__(self) -> str:
+        return f"<strategy {self.name}>"

@@ -1,0 +1,79 @@
+"""Optimistic strategies: nobody is kept out; who was overtaken notices, and starts again.
+
+They are cheapest where rivals are rare. Where they are not, work is thrown away, and the more
+rivals there are the more of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, text
+
+from booking_core.errors import SerializationFailure
+from booking_core.retry import RetryPolicy
+from booking_core.strategies.base import Strategy, Traits
+
+if TYPE_CHECKING:
+    from booking_core.transaction import BookingTransaction
+
+READ_VERSIONS = text(
+    "SELECT id, calendar_version FROM staff WHERE id = ANY(:staff_ids) ORDER BY id"
+)
+COMPARE_AND_SET = text(
+    "UPDATE staff SET calendar_version = calendar_version + 1"
+    " WHERE id = :staff_id AND calendar_version = :seen"
+).bindparams(bindparam("staff_id"), bindparam("seen"))
+
+
+class Serializable(Strategy):
+    """SERIALIZABLE, and another try whenever PostgreSQL refuses with 40001.
+
+    How: no lock is taken. PostgreSQL notes what was read and fails one of two transactions whose
+    reads and writes contradict every serial order; the service tries again with jitter.
+    Cost: retry storms as clients grow. Reads are noted by index page, so neighbours on the same
+    page are failed (and tried again) too. Every other writer must be SERIALIZABLE as well.
+    Manual: 13.2.3 Serializable Isolation Level; 13.5 Serialization Failure Handling.
+    """
+
+    name = "serializable"
+    isolation = "SERIALIZABLE"
+    retry = RetryPolicy(attempts=200, longest_pause=0.2)
+    traits = Traits(waits=False, neighbours_wait="none", round_trips=4, round_trips_under_lock=0)
+    choose_when = (
+        "Rules span several tables, collisions are rare, and every transaction in the product "
+        "runs SERIALIZABLE."
+    )
+
+
+class Version(Strategy):
+    """A version per calendar: compare and set, and another try where somebody was faster.
+
+    How: the version is read before the check and raised after it, on the condition that it is
+    still the one that was read. Whoever finds another version had a rival and starts again.
+    Cost: every booking of a calendar raises its version, so neighbours in the calendar make each
+    other start again although they do not overlap; the update waits while a rival commits.
+    Manual: 13.2.1 Read Committed Isolation Level (how UPDATE looks at a changed row again).
+    """
+
+    name = "version"
+    retry = RetryPolicy(attempts=1000)
+    needs = ("ALTER TABLE staff ADD COLUMN calendar_version bigint NOT NULL DEFAULT 0",)
+    traits = Traits(round_trips=6, round_trips_under_lock=2)
+    choose_when = (
+        "The check runs long before the booking (a form that stays open), or locks can't be "
+        "held across the steps."
+    )
+
+    def claim(self, tx: BookingTransaction) -> int | None:
+        """Check, then record if no calendar has changed since before the check."""
+        seen = tx.connection.execute(READ_VERSIONS, {"staff_ids": tx.staff_ids}).all()
+        if tx.rival() is not None:
+            return None
+        for staff_id, version in seen:
+            raised = tx.connection.execute(COMPARE_AND_SET, {"staff_id": staff_id, "seen": version})
+            if raised.rowcount == 0:
+                raise SerializationFailure(
+                    f"The calendar of staff member {staff_id} changed while it was checked."
+                )
+        return tx.record()

@@ -1,0 +1,93 @@
+"""Row locks on the staff member: the calendar's mutex is a row that always exists.
+
+Locking the appointments instead would fail where it matters most, before the first one exists.
+The lock is FOR NO KEY UPDATE: every insert of an appointment takes FOR KEY SHARE on its staff
+row for the foreign key, which FOR UPDATE would block and FOR NO KEY UPDATE lets through.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Integer, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from booking_core.errors import SlotBusy
+from booking_core.retry import RetryPolicy
+from booking_core.schema import staff
+from booking_core.strategies.base import Strategy, Traits
+
+if TYPE_CHECKING:
+    from booking_core.transaction import BookingTransaction
+
+# Rows are locked as they leave the sort, so two calendars are always locked in the same order.
+CALENDARS = (
+    select(staff.c.id)
+    .where(staff.c.id == any_(bindparam("staff_ids", type_=ARRAY(Integer))))
+    .order_by(staff.c.id)
+)
+LOCK = CALENDARS.with_for_update(key_share=True)
+LOCK_NOWAIT = CALENDARS.with_for_update(key_share=True, nowait=True)
+LOCK_SKIP_LOCKED = CALENDARS.with_for_update(key_share=True, skip_locked=True)
+
+
+class StaffRow(Strategy):
+    """`SELECT … FOR NO KEY UPDATE` on the staff row, in READ COMMITTED.
+
+    How: rivals for one calendar queue at its staff row; the check after it has a fresh snapshot.
+    Cost: as `advisory`, and the lock is written into the row (a dirtied page, some WAL).
+    Anything else that updates the staff row waits too.
+    Manual: 13.3.2 Row-Level Locks.
+    """
+
+    name = "staff_row"
+    traits = Traits()
+    choose_when = (
+        "Your team thinks in rows and tables: the lock is visible, needs no key of its own, and "
+        "also keeps out whoever edits the staff member."
+    )
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """Wait for the staff rows."""
+        tx.connection.execute(LOCK, {"staff_ids": tx.staff_ids})
+
+
+class StaffRowNowait(Strategy):
+    """The same lock with NOWAIT: an error instead of a wait, tried again, then `busy`.
+
+    How: PostgreSQL answers 55P03 (lock_not_available) at once; the service rolls back and
+    tries again a bounded number of times.
+    Cost: spurious `busy`; each refusal fails a transaction, which costs a round trip to roll back.
+    Manual: SELECT, The Locking Clause.
+    """
+
+    name = "staff_row_nowait"
+    retry = RetryPolicy(attempts=40)
+    traits = Traits(waits=False, may_answer_busy=True)
+    choose_when = "As advisory_try, where row locks are preferred and refusals are rare."
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """Take the staff rows or fail at once."""
+        tx.connection.execute(LOCK_NOWAIT, {"staff_ids": tx.staff_ids})
+
+
+class StaffRowSkipLocked(Strategy):
+    """The same lock with SKIP LOCKED: a row that is missing is `busy`, never "free" or "taken".
+
+    How: a locked row is left out of the result. What is left out tells nothing about the slot,
+    only that somebody is at work; so the request is tried again, then answered `busy`.
+    Cost: as `staff_row_nowait`, without the failed transaction.
+    Manual: SELECT, The Locking Clause ("an inconsistent view of the data … not suitable for
+    general purpose work").
+    """
+
+    name = "staff_row_skip_locked"
+    retry = RetryPolicy(attempts=40)
+    traits = Traits(waits=False, may_answer_busy=True)
+    choose_when = "As staff_row_nowait, where refusals are frequent: they are no errors here."
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """Take the staff rows or give up at once."""
+        taken = tx.connection.scalars(LOCK_SKIP_LOCKED, {"staff_ids": tx.staff_ids}).all()
+        if len(taken) < len(tx.staff_ids):
+            raise SlotBusy

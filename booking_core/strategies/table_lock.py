@@ -1,0 +1,32 @@
+"""A lock on the whole table: sound, and a bad neighbour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from booking_core.strategies.base import Strategy, Traits
+
+if TYPE_CHECKING:
+    from booking_core.transaction import BookingTransaction
+
+LOCK = text("LOCK TABLE appointment IN SHARE ROW EXCLUSIVE MODE")
+
+
+class TableLock(Strategy):
+    """`LOCK TABLE appointment IN SHARE ROW EXCLUSIVE MODE`.
+
+    How: the mode conflicts with itself and with every writer, so one booking runs at a time,
+    in the whole company. Readers go on.
+    Cost: everybody waits for everybody; autovacuum of the table waits too.
+    Manual: 13.3.1 Table-Level Locks.
+    """
+
+    name = "table_lock"
+    traits = Traits(neighbours_wait="everybody")
+    choose_when = "Never for bookings; for a migration that must see no booking in between."
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """Wait for the table."""
+        tx.connection.execute(LOCK)
