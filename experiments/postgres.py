@@ -19,7 +19,6 @@ import functools
 import os
 import secrets
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +27,8 @@ import sqlalchemy
 from psycopg import errors, sql
 from sqlalchemy.exc import ArgumentError
 
-from experiments.embedded import EmbeddedServer, ServerError, ServerSettings
+from experiments.connection import EXTERNAL, ServerError, connect
+from experiments.embedded import EmbeddedServer, ServerSettings
 
 __all__ = [
     "Database",
@@ -36,12 +36,10 @@ __all__ = [
     "Server",
     "ServerError",
     "ServerSettings",
+    "external_server",
     "fresh_database",
     "server",
 ]
-
-EXTERNAL = "BOOKING_DATABASE_URL"
-"""The environment variable with which a user names a server of their own."""
 
 PASSED_ON = "BOOKING_LAB_SERVER"
 """The environment variable with which a process passes its embedded server on to children."""
@@ -51,9 +49,6 @@ OLDEST_VERSION = 140000
 
 PREFIX = "booking_lab_"
 """How the name of every fresh database begins."""
-
-CONNECT_SECONDS = 10
-"""How long a server may take to answer before it counts as unreachable."""
 
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 
@@ -83,7 +78,7 @@ class Server:
         Raises:
             ServerError: It can't be reached, or is too old.
         """
-        with _connect(url) as connection:
+        with connect(url) as connection:
             version = connection.info.server_version
             name = connection.info.parameter_status("server_version") or str(version)
             name = f"PostgreSQL {name.split()[0]}"
@@ -122,7 +117,7 @@ class Database:
         self._owner = os.getpid()
         self._engines: list[sqlalchemy.Engine] = []
         # The one session whose end tells everybody that the database isn't needed any more.
-        self._keeper = _connect(on.url)
+        self._keeper = connect(on.url)
         space = _value(
             self._keeper, "SELECT oid FROM pg_database WHERE datname = current_database()"
         )
@@ -184,7 +179,7 @@ class Database:
                     " ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
                 ).format(sql.Identifier(self.name))
             )
-            with _connect(self.url) as connection:
+            with connect(self.url) as connection:
                 connection.execute("CREATE EXTENSION btree_gist")
         except errors.InsufficientPrivilege as error:
             raise ServerError(
@@ -198,7 +193,7 @@ class Database:
             ) from error
         except psycopg.Error as error:
             raise ServerError(
-                f"The server can't make a database: {error.diag.message_primary}"
+                f"The server can't make a database: {error.diag.message_primary or error}"
             ) from error
 
 
@@ -229,9 +224,9 @@ _finding = threading.Lock()
 
 @functools.cache
 def _find_server() -> Server:
-    if os.environ.get(EXTERNAL):
-        found = Server.at(_external_url(os.environ), f"named by {EXTERNAL}")
-    elif passed_on := _passed_on_url(os.environ):
+    if address := os.environ.get(EXTERNAL):
+        found = external_server(address)
+    elif passed_on := _passed_on_url():
         found = Server.at(passed_on, "embedded")
     else:
         embedded = EmbeddedServer()
@@ -241,10 +236,19 @@ def _find_server() -> Server:
     return found
 
 
-def _external_url(environment: Mapping[str, str]) -> sqlalchemy.URL:
-    """Parse the user's URL. What is wrong with it is said without quoting any of it."""
+def external_server(address: str) -> Server:
+    """Reach the server that a user names.
+
+    Args:
+        address: As BOOKING_DATABASE_URL holds it: `postgresql://user:password@host:port/database`.
+            The database only serves to make others from; `postgres` where none is given.
+
+    Raises:
+        ServerError: The address is malformed (which is said without quoting any of it), or the
+            server can't be reached, or is too old.
+    """
     try:
-        url = sqlalchemy.make_url(environment[EXTERNAL])
+        url = sqlalchemy.make_url(address)
     except (ArgumentError, ValueError):
         raise ServerError(
             f"{EXTERNAL} is no URL of the form postgresql://user:password@host:port/database"
@@ -254,39 +258,27 @@ def _external_url(environment: Mapping[str, str]) -> sqlalchemy.URL:
     if "@" in (url.host or ""):
         raise ServerError(f"{EXTERNAL}: an @ in the user's name or password is written %40")
     # What stands in the query would win over the URL's other parts, and be shown.
-    query = {key: str(value) for key, value in url.query.items()}
+    query: dict[str, Any] = dict(url.query)
     url = url.set(
         drivername="postgresql+psycopg",
         username=query.pop("user", url.username),
         password=query.pop("password", url.password),
         database=query.pop("dbname", url.database) or "postgres",
     )
-    return url.set(query=query)
+    return Server.at(url.set(query=query), f"named by {EXTERNAL}")
 
 
-def _passed_on_url(environment: Mapping[str, str]) -> sqlalchemy.URL | None:
-    if not environment.get(PASSED_ON):
+def _passed_on_url() -> sqlalchemy.URL | None:
+    if PASSED_ON not in os.environ:
         return None
-    url = sqlalchemy.make_url(environment[PASSED_ON])
+    url = sqlalchemy.make_url(os.environ[PASSED_ON])
     # The variable outlives the server where a child outlives its parent.
     return url if Path(str(url.query["host"])).exists() else None
 
 
-def _connect(url: sqlalchemy.URL) -> psycopg.Connection:
-    _, options = url.get_dialect()().create_connect_args(url)
-    options.setdefault("connect_timeout", CONNECT_SECONDS)
-    try:
-        return psycopg.connect(autocommit=True, **options)
-    except psycopg.Error as error:
-        reason = str(error).strip().splitlines()[-1]
-        if url.password:
-            reason = reason.replace(str(url.password), "***")
-        raise ServerError(f"The PostgreSQL server can't be reached: {reason}") from None
-
-
 def _sweep(url: sqlalchemy.URL) -> None:
     """Drop the databases of processes that were killed."""
-    with _connect(url) as connection:
+    with connect(url) as connection:
         stale = connection.execute(
             "SELECT pg_database.datname FROM pg_database, pg_database AS here"
             " WHERE here.datname = current_database()"
@@ -295,8 +287,10 @@ def _sweep(url: sqlalchemy.URL) -> None:
             [PREFIX],
         )
         for (name,) in stale.fetchall():
+            # Where it can't be dropped, that is no reason not to use the server.
             if _value(connection, _LOCK, name):
-                _drop(connection, name)
+                with contextlib.suppress(psycopg.Error):
+                    _drop(connection, name)
 
 
 def _drop(connection: psycopg.Connection, name: str) -> None:

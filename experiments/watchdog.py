@@ -2,14 +2,17 @@
 
 A process that starts a server or fills a scratch folder can't promise to clean up: it may be
 killed with -9. So it first starts a watchdog, a process in a session of its own, and holds the
-one write end of a pipe that the watchdog reads. Through it goes, after every change, the list
-of what is guarded: process groups and folders. When the owner is gone, in whatever way, the
-kernel closes the write end, the watchdog reads the end of the file, ends the groups and removes
-the folders. Neither signals nor polling is involved, and it works on every Unix.
+one write end of a pipe that the watchdog reads. Through it goes, at every change, the list of
+what is guarded: process groups and folders. When the owner is gone, in whatever way, the kernel
+closes the write end, the watchdog reads the end of the file, ends the groups and removes the
+folders. Nothing is polled while the owner lives, and it works on every Unix.
 
 The trap is the write end: whoever else holds a copy of it keeps the watchdog waiting. Programs
 that the owner starts don't (Python's descriptors aren't inherited through exec), but a child
 forked without exec, as multiprocessing makes them, does. It therefore closes its copy at once.
+
+What is guarded is on the list before it exists: a folder before it is made, a program before it
+runs. It is held at a gate, a shell that waits for a line, until its process group is known.
 
 This file is also the program that the watchdog runs: it imports the standard library only.
 """
@@ -24,79 +27,22 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 PREFIX = "booking-lab-"
 """How the name of every scratch folder begins."""
 
 PATIENCE_SECONDS = 3.0
-"""How long a process group may take to end before it is killed."""
+"""How long a process may take to end in its own way before it is killed."""
 
+LAST_SECONDS = 1.0
+"""How long the watchdog goes on after it has killed what lingered."""
 
-class _Watchdog:
-    """The owner's side: one watchdog process, and the list that it was last told."""
-
-    def __init__(self) -> None:
-        read, self._write = os.pipe()
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - this file, by this interpreter
-                [sys.executable, "-I", "-S", __file__],
-                stdin=read,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                start_new_session=True,
-            )
-        finally:
-            os.close(read)
-        self._groups: list[int] = []
-        self._folders: list[str] = []
-        atexit.register(self.finish)
-
-    def guard(self, *, group: int | None = None, folder: Path | None = None) -> None:
-        if group is not None:
-            self._groups.append(group)
-        if folder is not None:
-            self._folders.append(str(folder))
-        self._tell()
-
-    def release(self, *, group: int | None = None, folder: Path | None = None) -> None:
-        self._groups = [kept for kept in self._groups if kept != group]
-        self._folders = [kept for kept in self._folders if kept != str(folder)]
-        self._tell()
-
-    def _tell(self) -> None:
-        # A dead watchdog is no reason to fail: the owner still cleans up when it ends in order.
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self._write, json.dumps([self._groups, self._folders]).encode() + b"\n")
-
-    def finish(self) -> None:
-        """Let the watchdog clear everything away now, and wait for it."""
-        self.abandon()
-        self._process.wait()
-
-    def abandon(self) -> None:
-        """Close this process's write end."""
-        atexit.unregister(self.finish)
-        os.close(self._write)
-
-
-_watchdogs: list[_Watchdog] = []  # none or one: started when first needed
-
-
-def _watchdog() -> _Watchdog:
-    if not _watchdogs:
-        _watchdogs.append(_Watchdog())
-    return _watchdogs[0]
-
-
-def _forget_parents_watchdog() -> None:
-    while _watchdogs:
-        _watchdogs.pop().abandon()
-
-
-os.register_at_fork(after_in_child=_forget_parents_watchdog)
+_GATE = ("/bin/sh", "-c", 'read -r go && exec "$0" "$@" </dev/null')
 
 
 def scratch_folder(within: Path | None = None) -> Path:
@@ -109,8 +55,7 @@ def scratch_folder(within: Path | None = None) -> Path:
         The folder, empty, for this user only (mode 0700), its name beginning with `PREFIX`.
     """
     folder = (within or Path(tempfile.gettempdir())) / f"{PREFIX}{secrets.token_hex(4)}"
-    # Guarded before it is made: the other way round a kill in between would leave it.
-    _watchdog().guard(folder=folder)
+    _watchdog().add(folder)
     folder.mkdir(mode=0o700)
     return folder
 
@@ -121,43 +66,147 @@ def remove_scratch_folder(folder: Path) -> None:
     Args:
         folder: What `scratch_folder` returned.
     """
-    _remove(folder)
-    _watchdog().release(folder=folder)
+    _clear([], [folder])
+    _watchdog().remove(folder)
 
 
-def guard_group(group: int) -> None:
-    """End a process group (SIGQUIT, SIGKILL if it lingers) when this process ends.
+def start(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - as Popen's
+    """Start a program that ends when this process ends, killed with -9 included.
 
-    Args:
-        group: The group's id: the process id of a child started with `start_new_session=True`.
-    """
-    _watchdog().guard(group=group)
-
-
-def release_group(group: int) -> None:
-    """Guard a process group no longer, because it has ended.
+    It runs in a session of its own, so Ctrl-C in this process's terminal doesn't reach it, and
+    reads nothing from its standard input.
 
     Args:
-        group: What `guard_group` was given.
+        command: The program and its arguments; no shell interprets them.
+        **options: Options of `subprocess.Popen`, except `stdin` and `start_new_session`.
+
+    Returns:
+        The program, running. Pass it to `stop` when it has ended or is to end.
+
+    Raises:
+        OSError: It can't be started.
     """
-    _watchdog().release(group=group)
+    watchdog = _watchdog()
+    process = subprocess.Popen(  # noqa: S603 - the command is the caller's, and quoted
+        [*_GATE, *command], stdin=subprocess.PIPE, start_new_session=True, **options
+    )
+    watchdog.add(process)
+    assert process.stdin
+    with contextlib.suppress(BrokenPipeError), process.stdin as gate:
+        gate.write(b"go\n")
+    return process
 
 
-def _remove(folder: Path) -> None:
-    # A dying process may still write into the folder while it is being emptied.
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while folder.exists() and time.monotonic() < deadline:
-        shutil.rmtree(folder, ignore_errors=True)
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """End a program, by SIGQUIT first and SIGKILL later, and guard it no longer.
+
+    Args:
+        process: What `start` returned. It may have ended already.
+
+    Returns:
+        Its exit code, as `subprocess` counts: negative for a signal.
+    """
+    process.send_signal(signal.SIGQUIT)
+    try:
+        code = process.wait(PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        code = process.wait()
+    _watchdog().remove(process)
+    return code
 
 
-def _end(groups: list[int]) -> None:
+class _Watchdog:
+    """The owner's side: one watchdog process, and the list of what it guards."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._folders: list[Path] = []
+        read, self._write = os.pipe()
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - this file, by this interpreter
+                [sys.executable, "-I", "-S", __file__],
+                stdin=read,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
+        finally:
+            os.close(read)
+        atexit.register(self.finish)
+
+    def add(self, thing: subprocess.Popen[bytes] | Path) -> None:
+        with self._lock:
+            self._of_its_kind(thing).append(thing)
+            self._tell()
+
+    def remove(self, thing: subprocess.Popen[bytes] | Path) -> None:
+        with self._lock, contextlib.suppress(ValueError):
+            self._of_its_kind(thing).remove(thing)
+            self._tell()
+
+    def _of_its_kind(self, thing: subprocess.Popen[bytes] | Path) -> list[Any]:
+        return self._folders if isinstance(thing, Path) else self._processes
+
+    def _tell(self) -> None:
+        groups = [process.pid for process in self._processes]
+        folders = [str(folder) for folder in self._folders]
+        # A dead watchdog is no reason to fail: an owner that ends in order cleans up itself.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._write, json.dumps([groups, folders]).encode() + b"\n")
+
+    def finish(self) -> None:
+        """Clear everything away now: this process ends in order."""
+        for process in tuple(self._processes):
+            stop(process)
+        os.close(self._write)
+        self._process.wait()
+        # Where somebody has killed the watchdog, the folders are still there.
+        _clear([], self._folders)
+
+    def disown(self) -> None:
+        """Leave everything to the parent that this process was forked from."""
+        atexit.unregister(self.finish)
+        os.close(self._write)
+        self._process.returncode = 0  # not our child: nothing to wait for, nothing to warn of
+
+
+_watchdogs: list[_Watchdog] = []  # none or one: started when first needed
+
+
+def _watchdog() -> _Watchdog:
+    if not _watchdogs:
+        _watchdogs.append(_Watchdog())
+    return _watchdogs[0]
+
+
+def _disown_watchdogs() -> None:
+    while _watchdogs:
+        _watchdogs.pop().disown()
+
+
+os.register_at_fork(after_in_child=_disown_watchdogs)
+
+
+def _clear(groups: Sequence[int], folders: Sequence[Path]) -> None:
+    """End the groups and remove the folders, at the same time.
+
+    One after the other could take for ever: a process that has ended still counts as alive
+    until its parent has asked for its exit code, and the parent of an orphan may be slow.
+    """
     # SIGQUIT lets PostgreSQL end its children and give back shared memory; SIGKILL wouldn't.
-    for number in (signal.SIGQUIT, signal.SIGKILL):
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    for number, patience in ((signal.SIGQUIT, PATIENCE_SECONDS), (signal.SIGKILL, LAST_SECONDS)):
+        deadline = time.monotonic() + patience
         groups = [group for group in groups if _signal(group, number)]
-        while groups and time.monotonic() < deadline:
-            time.sleep(0.01)
+        while groups or any(folder.exists() for folder in folders):
+            for folder in folders:  # again, if a process still wrote while it was being emptied
+                shutil.rmtree(folder, ignore_errors=True)
+            if time.monotonic() > deadline:
+                break
             groups = [group for group in groups if _signal(group, 0)]
+            time.sleep(0.01)
 
 
 def _signal(group: int, number: int) -> bool:
@@ -178,9 +227,7 @@ def _watch() -> None:
         # A last line that was cut off by a kill changes nothing: the line before it holds.
         with contextlib.suppress(json.JSONDecodeError):
             groups, folders = json.loads(line)
-    _end(groups)
-    for folder in folders:
-        _remove(Path(folder))
+    _clear(groups, [Path(folder) for folder in folders])
 
 
 if __name__ == "__main__":
