@@ -31,17 +31,14 @@ SEARCH_RADII = (DAY, 8 * DAY, 400 * DAY)
 ENOUGH = 5
 
 # `reach` is what a booking that starts in the window can touch.
-CALENDARS = text("""
+_CALENDARS = """
     SELECT service.id AS service_id, service.name AS service, duration, buffer_after, grid,
            staff.id AS staff_id, staff.name AS staff, time_zone, minimum_notice, horizon,
            (SELECT jsonb_agg(jsonb_build_array(weekday, kind, starts, ends))
               FROM working_hours WHERE staff_id = staff.id) AS hours,
            (SELECT range_agg(during)
               FROM time_off WHERE staff_id = staff.id AND during && reach) AS off,
-           (SELECT range_agg(blocked)
-              FROM appointment
-             WHERE staff_id = staff.id AND status = 'confirmed' AND blocked && reach
-               AND :with_busy) AS busy
+           {busy} AS busy
       FROM service
       JOIN offering ON offering.service_id = service.id
       JOIN staff ON staff.id = offering.staff_id
@@ -51,7 +48,15 @@ CALENDARS = text("""
      WHERE service.id = :service_id
        AND (staff.id = :staff_id OR CAST(:staff_id AS integer) IS NULL)
      ORDER BY staff.name, staff.id
-""")
+"""
+_BUSY = """
+           (SELECT range_agg(blocked)
+              FROM appointment
+             WHERE staff_id = staff.id AND status = 'confirmed' AND blocked && reach)
+"""
+CALENDARS = text(_CALENDARS.format(busy=_BUSY))
+# The rules alone: who checks one slot leaves the appointments to the strategy.
+RULES = text(_CALENDARS.format(busy="NULL"))
 KNOWN = text("""
     SELECT (SELECT name FROM service WHERE id = :service_id) AS service,
            (SELECT name FROM staff WHERE id = :staff_id) AS staff
@@ -106,8 +111,8 @@ def load_calendars(
         "staff_id": staff_id and check_id(staff_id, "UNKNOWN_STAFF", "staff member"),
     }
     rows = connection.execute(
-        CALENDARS,
-        asked | {"earliest": window.start, "latest": window.end, "with_busy": with_busy},
+        CALENDARS if with_busy else RULES,
+        asked | {"earliest": window.start, "latest": window.end},
     ).all()
     if not rows:
         raise _nobody_offers(connection, asked)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import bindparam, select
 
-from booking_core.availability import FreeSlot, alternatives, free_slots, load_calendars
+from booking_core.availability import ENOUGH, FreeSlot, alternatives, free_slots, load_calendars
 from booking_core.errors import (
     BookingConflict,
     BookingError,
@@ -62,6 +62,7 @@ class BookingService:
         strategy: How rivals are kept out.
         clock: Tells the present instant, an aware datetime.
         source: Where the jitter between tries comes from; seed it to repeat a run.
+        offers: How many alternatives a lost slot is answered with; 0 saves looking for them.
         sleep: Waits for a number of seconds.
         before_record: Called between check and insert; experiments spend time there.
     """
@@ -73,6 +74,7 @@ class BookingService:
         *,
         clock: Callable[[], datetime] = utc_now,
         source: Random | None = None,
+        offers: int = ENOUGH,
         sleep: Callable[[float], None] = time.sleep,
         before_record: Callable[[], None] = do_nothing,
     ) -> None:
@@ -81,6 +83,7 @@ class BookingService:
         self._writing = engine.execution_options(isolation_level=self.strategy.isolation)
         self._clock = clock
         self._source = source or Random()  # noqa: S311 - jitter is no secret
+        self._offers = offers
         self._sleep = sleep
         self._before_record = before_record
 
@@ -246,7 +249,11 @@ class BookingService:
                     taken_by = BookingTransaction(connection, request).rival()
                 if taken_by is None:
                     raise SerializationFailure("Whoever had the slot has just let it go.")
-                offer = alternatives(connection, request, self._clock())
+                offer = (
+                    alternatives(connection, request, self._clock(), self._offers)
+                    if self._offers
+                    else ()
+                )
             raise BookingConflict(request.slot, taken_by, offer)
 
         return self._tried(claim)

@@ -103,6 +103,7 @@ def judge(  # noqa: PLR0913 - a round has as many sides
     existing: Sequence[int],
     before: Mapping[int, Row],
     after: Mapping[int, Row],
+    *,
     double_bookings: int,
 ) -> Faults:
     """Check a round against the properties.
