@@ -31,7 +31,5 @@ def connect(url: sqlalchemy.URL) -> psycopg.Connection:
     try:
         return psycopg.connect(autocommit=True, **options)
     except psycopg.Error as error:
-        reason = str(error).strip().splitlines()[-1]
-        if url.password:
-            reason = reason.replace(str(url.password), "***")
+        reason = str(error).partition("\n")[0]
         raise ServerError(f"The PostgreSQL server can't be reached: {reason}") from None

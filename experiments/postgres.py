@@ -247,6 +247,12 @@ def external_server(address: str) -> Server:
         ServerError: The address is malformed (which is said without quoting any of it), or the
             server can't be reached, or is too old.
     """
+    login, _, _ = address.partition("://")[2].rpartition("@")
+    if set(login) & set("@/?#"):  # or a part of the password would pass for the host, and be shown
+        raise ServerError(
+            f"{EXTERNAL}: an @, /, ? or # in the user's name or password is written %40, %2F,"
+            " %3F or %23"
+        )
     try:
         url = sqlalchemy.make_url(address)
     except (ArgumentError, ValueError):
@@ -255,8 +261,6 @@ def external_server(address: str) -> Server:
         ) from None
     if url.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
         raise ServerError(f"{EXTERNAL} must begin with postgresql://")
-    if "@" in (url.host or ""):
-        raise ServerError(f"{EXTERNAL}: an @ in the user's name or password is written %40")
     # What stands in the query would win over the URL's other parts, and be shown.
     query: dict[str, Any] = dict(url.query)
     url = url.set(
