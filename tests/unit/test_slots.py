@@ -1,0 +1,234 @@
+"""Slots: half-open, compared as instants, right also when clocks change."""
+
+# ruff: noqa: SIM300 - expected == actual
+
+from collections import Counter
+from datetime import UTC, datetime, time, timedelta, timezone
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from wall_clocks import (
+    CHANGES,
+    EPOCH,
+    MINUTE,
+    Change,
+    changes,
+    minute_of,
+    moment_of,
+    walls_around,
+)
+
+from booking_core.errors import InvalidRequest
+from booking_core.slots import Slot, grid_starts, in_utc, instant, merge, on_grid, subtract
+
+BERLIN = ZoneInfo("Europe/Berlin")
+SPRING = CHANGES[0]
+AUTUMN = CHANGES[1]
+GRIDS = (1, 5, 7, 10, 15, 20, 25, 30, 45, 50, 60, 90, 120, 420, 1440)
+
+MOMENT = datetime(2030, 1, 7, tzinfo=UTC)
+pairs = st.tuples(st.integers(0, 40), st.integers(1, 12))
+plain_slots = pairs.map(lambda pair: _slot(pair[0], pair[0] + pair[1]))
+lists_of_slots = st.lists(plain_slots, max_size=8)
+
+
+def _slot(start: int, end: int, unit: timedelta = MINUTE) -> Slot:
+    return Slot(MOMENT + start * unit, MOMENT + end * unit)
+
+
+def _ticks(*slots: Slot, unit: timedelta = MINUTE) -> set[int]:
+    """Return the slots as a set of numbers, the oracle of every interval arithmetic."""
+    return {
+        tick
+        for slot in slots
+        for tick in range((slot.start - MOMENT) // unit, (slot.end - MOMENT) // unit)
+    }
+
+
+@settings(deadline=None)
+@given(pairs, pairs)
+def test_overlap_is_sharing_an_instant(one: tuple[int, int], other: tuple[int, int]) -> None:
+    """Slots that touch are neighbours, not rivals; to the microsecond."""
+    unit = timedelta(microseconds=1)
+    first, second = (_slot(start, start + length, unit) for start, length in (one, other))
+    shared = bool(_ticks(first, unit=unit) & _ticks(second, unit=unit))
+    assert (shared, shared) == (first.overlaps(second), second.overlaps(first))
+
+
+@settings(deadline=None)
+@given(pairs, pairs)
+def test_containing_is_having_every_instant(one: tuple[int, int], other: tuple[int, int]) -> None:
+    """A slot that ends with the shift lies inside it."""
+    first, second = (_slot(start, start + length) for start, length in (one, other))
+    assert (_ticks(first) >= _ticks(second)) == first.contains(second)
+
+
+@settings(deadline=None)
+@given(lists_of_slots)
+def test_merging_keeps_every_instant_and_adds_none(slots: list[Slot]) -> None:
+    """Two shifts that touch are one stretch of work in which a service may run on."""
+    merged = merge(slots)
+    assert _ticks(*slots) == _ticks(*merged)
+    assert all(one.end < other.start for one, other in pairwise(merged))
+
+
+@settings(deadline=None)
+@given(lists_of_slots, lists_of_slots)
+def test_subtracting_takes_exactly_the_holes(slots: list[Slot], holes: list[Slot]) -> None:
+    """Breaks and time off are left out of the working hours, and nothing else is."""
+    rest = subtract(slots, holes)
+    assert _ticks(*slots) - _ticks(*holes) == _ticks(*rest)
+    assert rest == merge(rest)
+
+
+def test_a_slot_keeps_instants_not_wall_clocks() -> None:
+    """The hour that occurs twice in autumn is an hour long, though the wall clock stands still."""
+    first = datetime(2030, 10, 27, 2, 30, tzinfo=BERLIN)
+    slot = Slot(first, first.replace(fold=1))
+    assert timedelta(hours=1) == slot.end - slot.start
+    assert Slot(AUTUMN.moment - 30 * MINUTE, AUTUMN.moment + 30 * MINUTE) == slot
+    assert slot.start.tzinfo is UTC
+
+
+@pytest.mark.parametrize("length", [timedelta(), timedelta(microseconds=-1), timedelta(days=-1)])
+def test_an_end_must_come_after_the_start(length: timedelta) -> None:
+    """An empty slot would overlap nothing and could be booked for ever."""
+    with pytest.raises(InvalidRequest) as refusal:
+        Slot(MOMENT, MOMENT + length)
+    assert refusal.value.code == "END_BEFORE_START"
+
+
+def test_the_end_is_compared_as_an_instant() -> None:
+    """An end whose wall clock is later but whose instant is not is no end."""
+    start = datetime(2030, 1, 7, 9, tzinfo=UTC)
+    end = datetime(2030, 1, 7, 10, tzinfo=timezone(timedelta(hours=2)))
+    with pytest.raises(InvalidRequest) as refusal:
+        Slot(start, end)
+    assert refusal.value.code == "END_BEFORE_START"
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        pytest.param(datetime(2030, 1, 7, 9), "NAIVE_DATETIME", id="naive"),  # noqa: DTZ001 - that is the point
+        pytest.param("2030-01-07T09:00+00:00", "NOT_A_DATETIME", id="text"),
+        pytest.param(MOMENT.date(), "NOT_A_DATETIME", id="date"),
+        pytest.param(1_893_000_000, "NOT_A_DATETIME", id="number"),
+        pytest.param(None, "NOT_A_DATETIME", id="none"),
+        pytest.param(datetime.max.replace(tzinfo=UTC), "OUT_OF_RANGE", id="last"),
+        pytest.param(datetime.min.replace(tzinfo=UTC), "OUT_OF_RANGE", id="first"),
+        pytest.param(
+            datetime.max.replace(tzinfo=timezone(-timedelta(hours=23))),
+            "OUT_OF_RANGE",
+            id="last, in a zone where UTC would overflow",
+        ),
+    ],
+)
+def test_what_is_no_instant_is_refused(value: object, code: str) -> None:
+    """A datetime without a zone, or none at all, is never guessed at."""
+    with pytest.raises(InvalidRequest) as refusal:
+        in_utc(value)  # type: ignore[arg-type]
+    assert refusal.value.code == code
+
+
+@settings(deadline=None)
+@given(
+    changes,
+    st.integers(-36 * 60, 36 * 60),
+    st.integers(0, 1439).map(lambda minute: time(minute // 60, minute % 60)),
+    st.integers(0, 1),
+)
+def test_local_times_become_instants_as_rfc_5545_says(
+    change: Change, around: int, wall: time, fold: int
+) -> None:
+    """A local time that occurs twice means the first, one that never occurs moves past the gap."""
+    day = (change.moment + around * MINUTE).astimezone(change.zone_info).date()
+    expected = moment_of(walls_around(change).when(day, wall))
+    actual = instant(day, wall.replace(fold=fold), change.zone_info)
+    assert (expected, UTC) == (actual, actual.tzinfo)
+
+
+def test_the_two_days_on_which_clocks_change() -> None:
+    """The README's examples: 02:30 in spring is 03:30, 02:30 in autumn is the first one."""
+    spring = instant(SPRING.moment.date(), time(2, 30), BERLIN)
+    autumn = instant(AUTUMN.moment.date(), time(2, 30), BERLIN)
+    assert datetime(2030, 3, 31, 1, 30, tzinfo=UTC) == spring
+    assert "03:30+0200" == f"{spring.astimezone(BERLIN):%H:%M%z}"
+    assert datetime(2030, 10, 27, 0, 30, tzinfo=UTC) == autumn
+
+
+@settings(deadline=None)
+@given(
+    changes,
+    st.integers(-30 * 60, 30 * 60),
+    st.integers(1, 30 * 60),
+    st.sampled_from(GRIDS),
+    st.integers(0, 59_999_999).map(lambda ticks: timedelta(microseconds=ticks)),
+)
+@example(SPRING, -90, 180, 15, timedelta())
+@example(AUTUMN, -90, 180, 15, timedelta())
+def test_the_grid_is_the_one_of_the_wall_clock(
+    change: Change, offset: int, length: int, grid: int, late: timedelta
+) -> None:
+    """Every minute at which the wall clock shows a multiple of the grid, and no other."""
+    walls = walls_around(change)
+    first = change.minute + offset
+    expected = [
+        moment_of(minute)
+        for minute in range(first, first + length)
+        if walls.minutes_of_day(minute) % grid == 0 and (minute > first or not late)
+    ]
+    window = Slot(moment_of(first) + late, moment_of(first + length))
+    assert expected == list(grid_starts(window, grid * MINUTE, change.zone_info))
+
+
+@settings(deadline=None)
+@given(changes, st.integers(-1800, 1800), st.sampled_from(GRIDS), st.integers(0, 90))
+def test_one_moment_is_on_the_grid_exactly_when_it_is_listed(
+    change: Change, offset: int, grid: int, seconds: int
+) -> None:
+    """Booking asks about one moment what listing asks about all of them."""
+    moment = change.moment + offset * MINUTE + timedelta(seconds=seconds)
+    listed = list(grid_starts(Slot(moment, moment + MINUTE), grid * MINUTE, change.zone_info))
+    assert (moment in listed) == on_grid(moment, grid * MINUTE, change.zone_info)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_wall_times_that_do_not_exist_or_exist_twice(change: Change) -> None:
+    """A wall time in the spring gap never appears; one of the autumn hour is two instants."""
+    walls = walls_around(change)
+    shown = Counter(walls.shown)
+    starts = [
+        start.astimezone(change.zone_info)
+        for start in grid_starts(
+            Slot(change.moment - timedelta(hours=4), change.moment + timedelta(hours=4)),
+            15 * MINUTE,
+            change.zone_info,
+        )
+    ]
+    listed = Counter(start.replace(tzinfo=None, fold=0) for start in starts)
+    assert {wall: shown[wall] for wall in listed} == listed
+    # As many as quarters of an hour passed: none is left out at the seam.
+    assert 8 * 4 == len(starts)
+
+
+def test_a_grid_that_does_not_divide_the_day_starts_again_at_midnight() -> None:
+    """Every date has the same starts, whatever the grid."""
+    starts = grid_starts(
+        Slot(MOMENT, MOMENT + timedelta(days=2)), timedelta(hours=7), ZoneInfo("UTC")
+    )
+    assert [0, 7, 14, 21, 24, 31, 38, 45] == [(start - MOMENT) // (60 * MINUTE) for start in starts]
+
+
+@settings(deadline=None)
+@given(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)), st.integers(-1439, 1439))  # noqa: DTZ001 - Hypothesis wants them so
+def test_the_same_instant_in_any_zone_is_the_same_slot(naive: datetime, offset: int) -> None:
+    """What a client's time zone is makes no difference."""
+    assume(offset)
+    moment = naive.replace(tzinfo=UTC)
+    elsewhere = moment.astimezone(timezone(offset * MINUTE))
+    assert Slot(moment, moment + MINUTE) == Slot(elsewhere, elsewhere + MINUTE)
+    assert minute_of(moment) == (in_utc(elsewhere) - EPOCH) // MINUTE
