@@ -27,6 +27,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import display
+from markupsafe import escape
 from matplotlib.figure import Figure
 
 from experiments import tables
@@ -136,9 +137,12 @@ def footer(**settings: object) -> None:
         **settings: As for `environment`.
     """
     facts = environment(**settings)
-    frame = pd.DataFrame({"what": list(facts), "value": list(facts.values())})
-    caption = "What this notebook ran with"
-    show_html(tables.to_html(frame, caption), tables.to_text(frame, caption))
+    items = (
+        f"<div><dt>{escape(key)}</dt> <dd>{escape(value)}</dd></div>"
+        for key, value in facts.items()
+    )
+    lines = (f"{key}: {value}" for key, value in facts.items())
+    show_html(f"<dl class='facts'>{''.join(items)}</dl>", "\n".join(lines))
     _save("environment.json", as_json(facts))
 
 

@@ -26,7 +26,7 @@ HELD = Markup("<strong class='badge held'>✓ held</strong>")
 FAILED = Markup("<strong class='badge failed'>✗ failed</strong>")
 
 
-class VerdictFailed(Exception):  # noqa: N818  it states what happened; nothing went wrong in code
+class VerdictFailed(Exception):
     """A claim did not hold. Everything was recorded before this was raised."""
 
     def _render_traceback_(self) -> list[str]:

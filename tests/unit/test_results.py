@@ -127,4 +127,5 @@ def test_the_footer_names_settings_and_versions_but_no_place(
     assert {"system", "cores", "Python", "SQLAlchemy", "psycopg"} <= facts.keys()
     assert not any("/" in value for value in facts.values())
     [(bundle, _)] = shown
-    assert "What this notebook ran with" in bundle["text/plain"]
+    assert "seed: 7" in bundle["text/plain"]
+    assert "<dt>seed</dt> <dd>7</dd>" in bundle["text/html"]
