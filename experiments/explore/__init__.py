@@ -1,0 +1,1 @@
+"""Every order of statements, on the real server."""
