@@ -4,7 +4,6 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -94,11 +93,11 @@ def profile(*names: str, execution_timeout: int = 60) -> Profile:
 
 
 @pytest.fixture(scope="module")
-def report(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
+def report(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Publish them once for all tests that only read."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BOOKING_DATABASE_URL", URL)
-        yield publish(
+        return publish(
             profile("01_held", "02_failed", "03_crashed", "04_silent"),
             tmp_path_factory.mktemp("somewhere") / "below" / "report",
             overrides={"01_held": {"rounds": 1200}},
