@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from booking_core.requests import Request
 
 # How far around a lost slot alternatives are looked for, until there are enough of them.
-SEARCH_RADII = (DAY, 8 * DAY, 400 * DAY)
+SEARCH_RADII = (DAY / 4, 2 * DAY, 8 * DAY, 400 * DAY)
 ENOUGH = 5
 
 # `reach` is what a booking that starts in the window can touch.
@@ -190,7 +190,7 @@ def alternatives(
     """Return free slots instead of a lost one, the best first.
 
     Nearest in time first; at equal distance the same staff member before others, earlier before
-    later, then by name. One query where the day before and after hold enough of them.
+    later, then by name. One query where the hours around hold enough of them.
 
     Args:
         connection: A connection to read with.

@@ -101,6 +101,7 @@ class Calendar:
         earliest = max(window.start, now + self.minimum_notice)
         latest = min(window.end, now + self.horizon + TICK)
         ends_of_busy = [slot.end for slot in self.busy]
+        needed = service.duration + service.buffer_after
         for shift in self.open(Slot(window.start, window.end + service.duration)):
             first = max(shift.start, earliest)
             stop = min(shift.end - service.duration + TICK, latest)
@@ -109,9 +110,8 @@ class Calendar:
             for start in grid_starts(Slot(first, stop), service.grid, self.zone):
                 # Busy slots are disjoint and in order, so only the next one to end can overlap.
                 following = bisect_right(ends_of_busy, start)
-                if following == len(self.busy) or not service.blocked(start).overlaps(
-                    self.busy[following]
-                ):
+                free_until = self.busy[following].start if following < len(self.busy) else None
+                if free_until is None or start + needed <= free_until:
                     yield start
 
     def check(self, service: Service, slot: Slot, now: datetime) -> None:

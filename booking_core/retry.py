@@ -33,3 +33,7 @@ class RetryPolicy:
         """Return the seconds to wait after the given try (1 is the first)."""
         doublings = min(attempt - 1, 30)  # beyond that only the float would grow
         return source.uniform(0, min(self.longest_pause, self.first_pause * 2**doublings))
+
+
+# For locks that answer "taken" at once: about five seconds on average, then `busy`.
+PATIENT = RetryPolicy(attempts=42, longest_pause=0.25)

@@ -24,13 +24,14 @@ def find_strategy(wanted: str | Strategy | type[Strategy]) -> Strategy:
     Raises:
         UnknownStrategy: Nothing there is a strategy.
     """
+    found: object = wanted
     if isinstance(wanted, str):
-        wanted = _import(wanted) if ":" in wanted else _by_name(wanted)
-    if isinstance(wanted, type) and issubclass(wanted, Strategy):
-        wanted = wanted()
-    if not isinstance(wanted, Strategy):
+        found = _import(wanted) if ":" in wanted else _by_name(wanted)
+    if isinstance(found, type) and issubclass(found, Strategy):
+        found = found()
+    if not isinstance(found, Strategy):
         raise UnknownStrategy(f"{wanted!r} is neither a Strategy nor a class of one.")
-    return wanted
+    return found
 
 
 def _by_name(name: str) -> type[Strategy]:

@@ -146,8 +146,10 @@ class UniqueStart(Exhibit):
     seen = "delta-whiplash/CloudMeet issue 43"
     breaks_in = "overlapping"
     needs = (
-        "CREATE UNIQUE INDEX appointment_start ON appointment (staff_id, lower(during))"
-        " WHERE status = 'confirmed'",
+        """
+        CREATE UNIQUE INDEX appointment_start ON appointment (staff_id, lower(during))
+         WHERE status = 'confirmed'
+        """,
     )
     traits = Traits(neighbours_wait="none", round_trips=4, round_trips_under_lock=1)
 

@@ -69,7 +69,8 @@ class Faults:
     Attributes:
         double_bookings: Pairs of confirmed appointments that overlap (safety).
         dishonest_replies: Replies that the rows contradict (honest replies).
-        lost_sales: Slots that stayed free although somebody asked (no lost sale).
+        lost_sales: Slots that stayed free although somebody asked (no lost sale). A single
+            request that was told `busy` does not count: a neighbour may have held the lock.
         refused_neighbours: Conflicts without a rival that overlaps (good neighbours).
         repeated_bookings: Further appointments under one idempotency key (same key, one booking).
     """
@@ -130,7 +131,7 @@ def judge(  # noqa: PLR0913 - a round has as many sides
     unknown = sum(reply.outcome == "unknown" for reply in replies)
     dishonest = sum(count - 1 for count in owners.values())
     dishonest += max(0, len(after.keys() - before.keys() - owners.keys()) - unknown)
-    lost: list[Place] = []
+    unsold: list[tuple[Place, str]] = []
     refused = 0
     for call, reply in asked:
         own = None if call.existing is None else existing[call.existing]
@@ -145,13 +146,13 @@ def judge(  # noqa: PLR0913 - a round has as many sides
         if reply.outcome == "conflict" and reply.taken_by not in rivals:
             dishonest += 1
             refused += 1
-        if not rivals and not any(place.overlaps(call.place) for place in lost):
-            lost.append(call.place)
+        if not rivals:
+            unsold.append((call.place, reply.outcome))
     keys = Counter(row.key for row in after.values() if row.key)
     return Faults(
         double_bookings=double_bookings,
         dishonest_replies=dishonest,
-        lost_sales=len(lost),
+        lost_sales=_lost_sales(unsold),
         refused_neighbours=refused,
         repeated_bookings=sum(count - 1 for count in keys.values())
         + _strangers_under_one_key(asked),
@@ -168,6 +169,17 @@ def _is_true(call: Call, reply: Reply, own: int | None, after: Mapping[int, Row]
     if row is None or row.place != call.place or row.status != "confirmed":
         return False
     return own is None or row.id == own
+
+
+def _lost_sales(unsold: Sequence[tuple[Place, str]]) -> int:
+    """How many free slots nobody got, of those that should have been sold."""
+    slots: list[list[tuple[Place, str]]] = []
+    for place, outcome in unsold:
+        rivals = next((slot for slot in slots if slot[0][0].overlaps(place)), None)
+        if rivals is None:
+            slots.append(rivals := [])
+        rivals.append((place, outcome))
+    return sum(len(slot) > 1 or slot[0][1] != "busy" for slot in slots)
 
 
 def _strangers_under_one_key(asked: Sequence[tuple[Call, Reply]]) -> int:

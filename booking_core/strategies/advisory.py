@@ -13,7 +13,7 @@ from sqlalchemy import Integer, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from booking_core.errors import SlotBusy
-from booking_core.retry import RetryPolicy
+from booking_core.retry import PATIENT
 from booking_core.strategies.base import Strategy, Traits
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class AdvisoryTry(Strategy):
     """
 
     name = "advisory_try"
-    retry = RetryPolicy(attempts=40)
+    retry = PATIENT
     traits = Traits(waits=False, may_answer_busy=True)
     choose_when = (
         "Connections are scarce: requests for a hot calendar must not queue inside PostgreSQL, "

@@ -13,7 +13,7 @@ from sqlalchemy import Integer, any_, bindparam, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from booking_core.errors import SlotBusy
-from booking_core.retry import RetryPolicy
+from booking_core.retry import PATIENT
 from booking_core.schema import staff
 from booking_core.strategies.base import Strategy, Traits
 
@@ -62,7 +62,7 @@ class StaffRowNowait(Strategy):
     """
 
     name = "staff_row_nowait"
-    retry = RetryPolicy(attempts=40)
+    retry = PATIENT
     traits = Traits(waits=False, may_answer_busy=True)
     choose_when = "As advisory_try, where row locks are preferred and refusals are rare."
 
@@ -82,7 +82,7 @@ class StaffRowSkipLocked(Strategy):
     """
 
     name = "staff_row_skip_locked"
-    retry = RetryPolicy(attempts=40)
+    retry = PATIENT
     traits = Traits(waits=False, may_answer_busy=True)
     choose_when = "As staff_row_nowait, where refusals are frequent: they are no errors here."
 
