@@ -1,0 +1,116 @@
+"""The desk of the salon in `data/salon.toml`: a database for each strategy, to be booked at.
+
+Making one takes a quarter of a second, so each is made once and emptied between tests.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import Engine, Row, text
+
+from booking_core import BookingService, schema
+from booking_core.errors import InvalidRequest, UnsupportedServer
+from booking_core.strategies import STRATEGIES, Strategy
+from experiments import salon
+from experiments.postgres import Database, fresh_database
+
+BERLIN = ZoneInfo("Europe/Berlin")
+BROOKLYN = ZoneInfo("America/New_York")
+NOW = salon.NOW  # noon in UTC on Sunday the sixth
+MINUTE = timedelta(minutes=1)
+# Tuesday, when Amara, Bruno and Chidi are all there. A haircut and its buffer take an hour.
+TEN = datetime(2030, 1, 8, 10, tzinfo=BERLIN).astimezone(UTC)
+PATIENCE = 20  # seconds after which a test gives up on what should have happened at once
+
+
+@dataclass
+class Desk:
+    """A salon, and how to book there.
+
+    Attributes:
+        database: Of its own.
+        engine: With connections for a handful of clients.
+        make: Makes the strategy that the schema was made for.
+        salon: Ids by name.
+    """
+
+    database: Database
+    engine: Engine
+    make: type[Strategy]
+    salon: salon.Salon
+    strategy: Strategy = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.strategy = self.make()
+
+    def service(self, **options: Any) -> BookingService:  # noqa: ANN401 - the service's own
+        """Return a booking service in which it is the Sunday before."""
+        options = {"engine": self.engine, "strategy": self.make(), "clock": lambda: NOW} | options
+        return BookingService(**options)
+
+    def ask(self, **different: Any) -> dict[str, Any]:  # noqa: ANN401 - `book`'s own
+        """Return what a client asks for: a haircut with Amara at ten, unless told otherwise."""
+        staff = different.pop("staff", "Amara")
+        service = different.pop("service", "Haircut")
+        return {
+            "staff_id": self.salon.staff[staff],
+            "service_id": self.salon.services[service],
+            "start": TEN,
+            "client": "Ada",
+        } | different
+
+    def rows(self) -> list[Row[Any]]:
+        """Return all that is stored about appointments."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(text("SELECT * FROM appointment ORDER BY id")))
+
+    def empty(self) -> None:
+        """Forget all appointments."""
+        with self.engine.begin() as connection:
+            connection.execute(text("TRUNCATE appointment CASCADE"))
+
+    def execute(self, statement: str, **values: object) -> None:
+        """Do something behind the service's back, and commit."""
+        with self.engine.begin() as connection:
+            connection.execute(text(statement), values)
+
+
+@cache
+def _opened(make: type[Strategy], backstop: bool | None) -> Desk:
+    database = fresh_database()
+    engine = database.engine(pool_size=8, max_overflow=0, pool_timeout=PATIENCE)
+    with engine.begin() as connection:
+        schema.create(connection, make(), backstop=backstop)
+        stored = salon.load(connection)
+    return Desk(database, engine, make, stored)
+
+
+@contextmanager
+def open_desk(
+    make: type[Strategy] | str = "advisory", *, backstop: bool | None = None
+) -> Iterator[Desk]:
+    """Lend a desk without appointments; afterwards every connection must have been given back.
+
+    Skips the test where the server is too old for the strategy.
+    """
+    try:
+        desk = _opened(STRATEGIES[make] if isinstance(make, str) else make, backstop)
+    except UnsupportedServer as error:
+        pytest.skip(str(error))
+    desk.empty()
+    yield desk
+    assert desk.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+@contextmanager
+def refused(code: str) -> Iterator[None]:
+    """Expect the request in the block to be invalid, for this reason."""
+    with pytest.raises(InvalidRequest) as refusal:
+        yield
+    assert code == refusal.value.code
