@@ -18,6 +18,7 @@ from typing import Any, Literal
 import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from experiments.profiles import PlannedNotebook
 from experiments.redaction import Redactor
@@ -118,6 +119,9 @@ def run(  # noqa: PLR0913  each is a different thing, and all but the plan go by
                 execution_timeout=execution_timeout,
                 # Else the kernel warns on the terminal of its local sockets and its own end.
                 extra_arguments=["--log-level=CRITICAL"],
+                # By default it lies in the system's folder for temporary files, and stays there
+                # when we are killed.
+                config=Config(KernelManager={"connection_file": str(results / "kernel.json")}),
                 # None leaves the bar out where stderr is no terminal.
                 progress_bar={"desc": plan.name, "disable": None} if progress else False,
             )
@@ -144,8 +148,7 @@ def _kernel_environment(results: Path, scratch: Path) -> Iterator[None]:
     # papermill can't hand variables to a kernel; a kernel inherits ours.
     ours: Mapping[str, str] = {
         FOLDER_VARIABLE: str(results),
-        # Connection files and IPython's history would outlive a process that is killed.
-        "JUPYTER_RUNTIME_DIR": str(scratch / "jupyter"),
+        # The user's own IPython settings and start-up files are no part of an experiment.
         "IPYTHONDIR": str(scratch / "ipython"),
         # The debugger would complain on the terminal about Python's frozen modules.
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
