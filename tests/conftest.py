@@ -12,7 +12,9 @@ from experiments.postgres import Database, ServerError, fresh_database, server
 
 
 def _need_server(items: list[pytest.Item]) -> bool:
-    return any("database" in item.path.parts or item.path.suffix == ".ipynb" for item in items)
+    return any(
+        item.path.parent.name == "database" or item.path.suffix == ".ipynb" for item in items
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
