@@ -184,14 +184,21 @@ class TestStart:
 
     @as_root
     @pytest.mark.parametrize("user", ["daemon", 54321])
-    def test_plain_users_need_no_rights(self, user: str | int) -> None:
-        """A plain user has a server too; one without a passwd entry is told what to do."""
+    def test_plain_users_need_no_rights(self, own: EmbeddedServer, user: str | int) -> None:
+        """A plain user has a server too; one without a passwd entry is told what to do.
+
+        Another user's server, passed on by mistake, is out of reach and therefore not used.
+        """
         code = (
             "from experiments.postgres import *\n"
             "try: print(fresh_database().name)\n"
             "except ServerError as error: print(error)"
         )
-        environment = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment = {
+            "PATH": os.defpath,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "BOOKING_LAB_SERVER": own.url.render_as_string(),
+        }
         program = subprocess.run(
             [python_for_everybody(), "-c", code],
             user=user,
