@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ from sqlalchemy import text
 from booking_core.calendars import DAY, Calendar, Service, WeeklyHours
 from booking_core.errors import InvalidRequest
 from booking_core.requests import check_id
-from booking_core.slots import Slot, in_utc
+from booking_core.slots import TICK, Slot, in_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,7 +109,9 @@ def load_calendars(
     """
     asked = {
         "service_id": check_id(service_id, "UNKNOWN_SERVICE", "service"),
-        "staff_id": staff_id and check_id(staff_id, "UNKNOWN_STAFF", "staff member"),
+        "staff_id": None
+        if staff_id is None
+        else check_id(staff_id, "UNKNOWN_STAFF", "staff member"),
     }
     rows = connection.execute(
         CALENDARS if with_busy else RULES,
@@ -177,11 +180,12 @@ def free_slots(
     noon = in_utc(datetime.combine(day, time(12), UTC))
     window = Slot(noon - timedelta(hours=26), noon + timedelta(hours=26))
     service, calendars = load_calendars(connection, service_id, window, staff_id=staff_id)
-    found = _starts(service, calendars, window, now)
-    return sorted(
-        (free for free in found if free.local_start.date() == day),
-        key=lambda free: (free.slot.start, free.staff, free.staff_id),
-    )
+    found = [
+        _free_slot(service, start, calendar)
+        for start, calendar in _starts(service, calendars, window, now)
+        if start.astimezone(calendar.zone).date() == day
+    ]
+    return sorted(found, key=lambda free: (free.slot.start, free.staff, free.staff_id))
 
 
 def alternatives(
@@ -199,31 +203,40 @@ def alternatives(
         limit: How many are wanted.
     """
     wanted = request.slot.start
-    best: list[FreeSlot] = []
+
+    def around(radius: timedelta) -> Slot:
+        return Slot(max(wanted - radius, now), wanted + radius + TICK)
+
+    def rank(candidate: tuple[datetime, Calendar]) -> tuple[timedelta, bool, datetime, str, int]:
+        start, calendar = candidate
+        other = calendar.staff_id != request.staff_id
+        return abs(start - wanted), other, start, calendar.staff, calendar.staff_id
+
+    # What lies within a radius is complete, so nothing beyond it can be nearer.
     for radius in SEARCH_RADII:
-        window = Slot(max(wanted - radius, now), wanted + radius)
-        service, calendars = load_calendars(connection, request.service_id, window)
-        # Complete within the radius, so nothing beyond it can be nearer.
-        best = sorted(
-            _starts(service, calendars, window, now),
-            key=lambda free: (
-                abs(free.slot.start - wanted),
-                free.staff_id != request.staff_id,
-                free.slot.start,
-                free.staff,
-                free.staff_id,
-            ),
-        )
-        if len(best) >= limit:
+        service, calendars = load_calendars(connection, request.service_id, around(radius))
+        # A part of it first: most starts would not be offered anyway.
+        for part in (radius / 8, radius):
+            found = _starts(service, calendars, around(part), now)
+            if len(found) >= limit:
+                break
+        if len(found) >= limit:
             break
-    return best[:limit]
+    return [
+        _free_slot(service, start, calendar)
+        for start, calendar in nsmallest(limit, found, key=rank)
+    ]
 
 
 def _starts(
     service: Service, calendars: Iterable[Calendar], window: Slot, now: datetime
-) -> list[FreeSlot]:
+) -> list[tuple[datetime, Calendar]]:
     return [
-        FreeSlot(calendar.staff_id, calendar.staff, service.slot(start), calendar.zone.key)
+        (start, calendar)
         for calendar in calendars
         for start in calendar.starts(service, window, now)
     ]
+
+
+def _free_slot(service: Service, start: datetime, calendar: Calendar) -> FreeSlot:
+    return FreeSlot(calendar.staff_id, calendar.staff, service.slot(start), calendar.zone.key)

@@ -28,7 +28,15 @@ from booking_core.errors import (
     SlotBusy,
 )
 from booking_core.failures import OverlapRefused, transaction
-from booking_core.requests import Appointment, Booking, Request, check_id, check_text, digest
+from booking_core.requests import (
+    LARGEST_BIGINT,
+    Appointment,
+    Booking,
+    Request,
+    check_id,
+    check_text,
+    digest,
+)
 from booking_core.schema import appointment
 from booking_core.slots import TICK, Slot, in_utc
 from booking_core.strategies import DEFAULT, Strategy
@@ -192,7 +200,7 @@ class BookingService:
             InvalidRequest: `UNKNOWN_APPOINTMENT`, or `NOT_CONFIRMED` where it was cancelled.
             BookingError: Any other outcome; see `booking_core.errors`.
         """
-        check_id(appointment_id, "UNKNOWN_APPOINTMENT", "appointment")
+        _check_appointment_id(appointment_id)
 
         def release(_: int) -> Appointment:
             with transaction(self._writing) as connection:
@@ -283,7 +291,7 @@ class BookingService:
             self._sleep(self.strategy.retry.pause(attempt, self._source))
 
     def _find(self, connection: Connection, appointment_id: int) -> Appointment:
-        check_id(appointment_id, "UNKNOWN_APPOINTMENT", "appointment")
+        _check_appointment_id(appointment_id)
         row = connection.execute(BY_ID, {"appointment_id": appointment_id}).one_or_none()
         if row is None:
             raise InvalidRequest(
@@ -300,6 +308,10 @@ class BookingService:
         if row.request_digest != asked:
             raise InvalidRequest("KEY_REUSED", f"The key {key!r} belongs to another request.")
         return Booking(_stored(row), attempt, replayed=True)
+
+
+def _check_appointment_id(appointment_id: object) -> None:
+    check_id(appointment_id, "UNKNOWN_APPOINTMENT", "appointment", LARGEST_BIGINT)
 
 
 def _stored(row: Row[tuple[object, ...]]) -> Appointment:

@@ -13,12 +13,12 @@ somebody else was faster is for the strategy to say.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from booking_core.errors import InvalidRequest
-from booking_core.slots import TICK, Slot, grid_starts, instant, on_grid, subtract
+from booking_core.slots import TICK, Slot, grid_starts, in_utc, instant, on_grid, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,6 +98,7 @@ class Calendar:
 
     def starts(self, service: Service, window: Slot, now: datetime) -> Iterator[datetime]:
         """Yield every start in the window at which the service can be booked, in order."""
+        now = in_utc(now)
         earliest = max(window.start, now + self.minimum_notice)
         latest = min(window.end, now + self.horizon + TICK)
         ends_of_busy = [slot.end for slot in self.busy]
@@ -124,7 +125,8 @@ class Calendar:
             raise InvalidRequest(
                 "WRONG_DURATION", f"{service.name} takes {service.duration}, {slot} does not."
             )
-        if slot.start not in self.starts(service, Slot(slot.start, slot.start + TICK), now):
+        alone = replace(self, busy=())
+        if slot.start not in alone.starts(service, Slot(slot.start, slot.start + TICK), now):
             raise InvalidRequest(*self._refusal(service, slot, now))
 
     def _refusal(self, service: Service, slot: Slot, now: datetime) -> tuple[str, str]:

@@ -17,7 +17,8 @@ from booking_core.slots import Slot, in_utc
 if TYPE_CHECKING:
     from datetime import datetime
 
-LARGEST_ID = 2**31 - 1  # what PostgreSQL's integer holds
+LARGEST_INTEGER = 2**31 - 1
+LARGEST_BIGINT = 2**63 - 1  # appointments are counted in 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +88,13 @@ def digest(staff_id: int, service_id: int, client: str, start: datetime) -> str:
     return hashlib.sha256(repr(asked).encode()).hexdigest()
 
 
-def check_id(value: object, code: str, what: str) -> int:
+def check_id(value: object, code: str, what: str, largest: int = LARGEST_INTEGER) -> int:
     """Return an id that fits the column.
 
     Raises:
         InvalidRequest: With `code`, where it is no such number.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_ID:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= largest:
         return value
     raise InvalidRequest(code, f"There is no {what} {shortened(value)}.")
 

@@ -143,22 +143,18 @@ def grid_starts(slot: Slot, grid: timedelta, zone: ZoneInfo) -> Iterator[datetim
     moment = slot.start.replace(second=0, microsecond=0)
     if moment < slot.start:
         moment += MINUTE
-    while moment < slot.end:
-        moment = _next_on_grid(moment, grid, zone)
-        if moment < slot.end:
-            yield moment
-        moment += MINUTE
-
-
-def _next_on_grid(moment: datetime, grid: timedelta, zone: ZoneInfo) -> datetime:
     wall = moment.astimezone(zone)
-    ahead = moment + -_since_midnight(wall) % grid
-    if ahead.astimezone(zone).utcoffset() == wall.utcoffset() and on_grid(ahead, grid, zone):
-        return ahead
-    # The clocks change in between, or midnight cuts the grid short: look at every minute.
-    while not on_grid(moment, grid, zone):
-        moment += MINUTE
-    return moment
+    while moment < slot.end:
+        missing = -_since_midnight(wall) % grid
+        if not missing:
+            yield moment
+        ahead = moment + (missing or grid)
+        ahead_wall = ahead.astimezone(zone)
+        if ahead_wall.utcoffset() != wall.utcoffset() or ahead_wall.day != wall.day:
+            # The clocks change on the way, or midnight cuts the grid short: go by the minute.
+            ahead = moment + MINUTE
+            ahead_wall = ahead.astimezone(zone)
+        moment, wall = ahead, ahead_wall
 
 
 def _since_midnight(wall: datetime) -> timedelta:

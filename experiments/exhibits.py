@@ -31,6 +31,7 @@ class Exhibit(Strategy):
     Attributes:
         seen: Where it was seen.
         breaks_in: The shape of race that breaks it.
+        breaks_with: How many clients it takes.
         fault: What then shows, as a name of `experiments.history.Faults`.
     """
 
@@ -38,6 +39,7 @@ class Exhibit(Strategy):
     choose_when = "Never: it is unsound, and shown to prove that the instruments see it."
     seen: ClassVar[str] = ""
     breaks_in: ClassVar[str] = "same_slot"
+    breaks_with: ClassVar[int] = 20
     fault: ClassVar[str] = "double_bookings"
 
 
@@ -104,8 +106,9 @@ class KeyOfStart(Exhibit):
 class Origin(Exhibit):
     """SERIALIZABLE, an advisory key of staff and start hour, five retries: as it shipped.
 
-    The isolation level keeps it safe; the key does not. Five retries are what breaks: when many
-    clients ask at once, some run out of them and are told of a serialization failure.
+    The isolation level keeps it safe; the key does not. What breaks are the five retries: of a
+    hundred clients who all want different slots some run out of them, are told of a
+    serialization failure, and leave a free slot unsold.
     """
 
     name = "origin"
@@ -113,6 +116,7 @@ class Origin(Exhibit):
     isolation = "SERIALIZABLE"
     retry = RetryPolicy(attempts=6, first_pause=0.1, longest_pause=3.2)
     breaks_in = "adjacent"
+    breaks_with = 100
     fault = "lost_sales"
 
     def guard(self, tx: BookingTransaction) -> None:

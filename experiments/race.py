@@ -1,33 +1,31 @@
 """The race: clients on warm connections, released together, each making one call.
 
-Every client is a thread with a connection of its own, opened and used before. All wait at a
-barrier; when the last one arrives they are released, and how far apart they really started is
-measured and reported as the release skew. After each round the database is asked whether two
-confirmed appointments overlap, and every reply is compared with the rows (`history.judge`).
+A race is a number of rounds of one shape with one strategy and so many clients (`race`); races
+over many shapes and numbers of clients share one database per strategy (`races`). After each
+round the database is asked whether two confirmed appointments overlap, and every reply is
+compared with the rows (`history.judge`).
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
-from random import Random
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, fields
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from sqlalchemy import SingletonThreadPool, text
 from tqdm.auto import tqdm
 
 from experiments.catalogue import find_strategy
+from experiments.course import Course
 from experiments.history import Faults
 from experiments.postgres import fresh_database
 from experiments.shapes import SHAPES
-from experiments.stage import Answer, Stage
-from experiments.waits import LockWaits
+from experiments.stage import Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Engine
 
     from booking_core.strategies import Strategy
@@ -115,27 +113,71 @@ def race(  # noqa: PLR0913 - an experiment has as many parameters
         UnknownStrategy: There is no such strategy.
         UnsupportedServer: The server is too old for it.
     """
+    return races(
+        strategy,
+        levels=[clients],
+        rounds=rounds,
+        shapes=[shape],
+        hold_ms=hold_ms,
+        seed=seed,
+        on=on,
+        progress=progress,
+    )
+
+
+def races(  # noqa: PLR0913 - an experiment has as many parameters
+    strategy: str | Strategy | type[Strategy],
+    *,
+    levels: Sequence[int],
+    rounds: int,
+    shapes: Sequence[str],
+    hold_ms: float = HOLD_MS,
+    seed: int = 1,
+    on: Server | EmbeddedServer | None = None,
+    progress: bool = False,
+) -> RaceResult:
+    """Race every shape at every level in one fresh database; otherwise as `race`.
+
+    Args:
+        levels: Numbers of clients.
+        shapes: Names of `experiments.shapes.SHAPES`.
+    """
     chosen = find_strategy(strategy)
-    if shape not in SHAPES:
-        raise BadExperiment(f"There is no shape {shape!r}. There are: {', '.join(SHAPES)}.")
-    for name, value in {"clients": clients, "rounds": rounds, "hold_ms": hold_ms}.items():
+    _check(levels, shapes, rounds, hold_ms)
+    scenes = {
+        (shape, clients): SHAPES[shape].scene(clients) for shape, clients in product(shapes, levels)
+    }
+    largest = max(scenes.values(), key=lambda scene: len(scene.calls))
+    with fresh_database(on) as database:
+        engine = database.engine(poolclass=SingletonThreadPool, pool_size=max(levels))
+        control = database.engine()
+        _check_connections(control, max(levels))
+        stage = Stage(control, chosen, largest, staff=max(scene.staff for scene in scenes.values()))
+        played = []
+        with (
+            Course(stage, engine, control, hold_ms=hold_ms, seed=seed) as course,
+            tqdm(total=len(scenes) * rounds, desc=chosen.name, disable=not progress) as bar,
+        ):
+            for (shape, clients), scene in scenes.items():
+                stage.scene = scene
+                for number in range(1, rounds + 1):
+                    names = {"strategy": chosen.name, "shape": shape, "clients": clients}
+                    played.append(course.play({**names, "round": number}))
+                    bar.update()
+    requests, summaries = zip(*played, strict=True)
+    return RaceResult(pd.concat(requests, ignore_index=True), pd.DataFrame(summaries))
+
+
+def _check(levels: Sequence[int], shapes: Sequence[str], rounds: int, hold_ms: float) -> None:
+    if unknown := [shape for shape in shapes if shape not in SHAPES]:
+        raise BadExperiment(f"There is no shape {unknown[0]!r}. There are: {', '.join(SHAPES)}.")
+    if not levels or not shapes:
+        raise BadExperiment("A race needs at least one number of clients and one shape.")
+    given = [*(("clients", level) for level in levels), ("rounds", rounds), ("hold_ms", hold_ms)]
+    for name, value in given:
         least, most = LIMITS[name]
         if not least <= value <= most:
             raise BadExperiment(f"{name} is {value}; it must lie between {least} and {most}.")
-    with fresh_database(on) as database:
-        engine = database.engine(poolclass=SingletonThreadPool, pool_size=clients)
-        control = database.engine()
-        _check_connections(control, clients)
-        stage = Stage(control, chosen, SHAPES[shape].scene(clients))
-        names = {"strategy": chosen.name, "shape": shape, "clients": clients}
-        with Course(stage, engine, control, hold_ms=hold_ms, seed=seed) as course:
-            label = " ".join(map(str, names.values()))
-            played = [
-                course.play({**names, "round": number})
-                for number in tqdm(range(1, rounds + 1), label, disable=not progress)
-            ]
-    requests, summaries = zip(*played, strict=True)
-    return RaceResult(pd.concat(requests, ignore_index=True), pd.DataFrame(summaries))
 
 
 def _check_connections(control: Engine, clients: int) -> None:
@@ -146,101 +188,3 @@ def _check_connections(control: Engine, clients: int) -> None:
             f"{clients} clients need {clients + SPARE_CONNECTIONS} connections; this server "
             f"allows {allowed}. Use fewer clients, or raise its max_connections."
         )
-
-
-class Course:
-    """Clients that are ready to start, one thread and one warm connection each.
-
-    Args:
-        stage: What is played.
-        engine: Gives each thread a connection of its own.
-        control: For watching waits.
-        hold_ms: Milliseconds between check and insert.
-        seed: For the jitter between tries.
-    """
-
-    def __init__(
-        self, stage: Stage, engine: Engine, control: Engine, *, hold_ms: float, seed: int
-    ) -> None:
-        self._stage = stage
-        self._engine = engine
-        self._control = control
-        self._services = [
-            stage.service(
-                engine,
-                source=Random(f"{seed}, client {client}"),  # noqa: S311 - jitter is no secret
-                before_record=lambda: time.sleep(hold_ms / 1000),
-            )
-            for client in range(len(stage.scene.calls))
-        ]
-        self._barrier = threading.Barrier(len(self._services))
-        self._session = threading.local()
-
-    def __enter__(self) -> Self:
-        self._threads = ThreadPoolExecutor(len(self._services), initializer=self._open)
-        self._waits: LockWaits | None = None
-        # A practice round: afterwards connections are open and statements compiled.
-        practised = self._round()
-        self._waits = LockWaits(self._control, {started.pid for started in practised})
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._threads.shutdown()
-        if self._waits:
-            self._waits.close()
-
-    def play(self, names: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
-        """Play one round.
-
-        Args:
-            names: What to call it, as further columns.
-
-        Returns:
-            Its requests, one row each, and its summary.
-        """
-        runs = self._round()
-        faults = self._stage.judge([run.answer for run in runs])
-        first = min(run.released for run in runs)
-        waited = self._waits.milliseconds if self._waits else {}
-        requests = pd.DataFrame(
-            {
-                **names,
-                "client": client,
-                "operation": self._stage.scene.calls[client].operation,
-                "outcome": run.answer.reply.outcome,
-                "attempts": run.answer.attempts,
-                "start_us": (run.released - first) * 1e6,
-                "latency_ms": (run.answered - run.released) * 1000,
-                "waited_ms": waited.get(run.pid, 0.0),
-                "alternatives": run.answer.alternatives,
-                "appointment_id": run.answer.reply.appointment_id,
-                "detail": run.answer.detail,
-            }
-            for client, run in enumerate(runs)
-        )
-        return requests, {**names, "release_skew_us": requests["start_us"].max(), **asdict(faults)}
-
-    def _round(self) -> list[Run]:
-        self._stage.reset()
-        with self._waits or nullcontext():
-            return list(self._threads.map(self._run, range(len(self._services))))
-
-    def _open(self) -> None:
-        with self._engine.connect() as connection:
-            self._session.pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-
-    def _run(self, client: int) -> Run:
-        self._barrier.wait()
-        released = time.perf_counter()
-        answer = self._stage.perform(self._services[client], client)
-        return Run(self._session.pid, released, time.perf_counter(), answer)
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One client's part in a round; times are in seconds of one clock."""
-
-    pid: int
-    released: float
-    answered: float
-    answer: Answer

@@ -51,19 +51,30 @@ class Stage:
         control: An engine to the database, for preparing rounds and looking at rows.
         strategy: What the schema is made for.
         scene: What is played.
+        staff: How many staff members there are at least, for scenes that come later.
         backstop: Whether the exclusion constraint stands behind the strategy. By default only
             where the strategy needs it, or the constraint would hide its faults.
+
+    Attributes:
+        strategy: What the schema was made for.
+        scene: What the next `reset` begins; another scene may be put here.
     """
 
     def __init__(
-        self, control: Engine, strategy: Strategy, scene: Scene, *, backstop: bool | None = None
+        self,
+        control: Engine,
+        strategy: Strategy,
+        scene: Scene,
+        *,
+        staff: int = 0,
+        backstop: bool | None = None,
     ) -> None:
         self._control = control
         self.strategy = strategy
         self.scene = scene
         with control.begin() as connection:
             schema.create(connection, strategy, backstop=backstop)
-            plain = salon.plain(connection, scene.staff)
+            plain = salon.plain(connection, max(scene.staff, staff))
         self._staff_ids = list(plain.staff.values())
         (self._service_id,) = plain.services.values()
         self._usher = BookingService(control, strategy, clock=salon.now)

@@ -1,0 +1,195 @@
+"""The command `booking-lab`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from booking_core.errors import BookingError
+from experiments.catalogue import ALL, UnknownStrategy, find_strategy
+from experiments.exhibits import Exhibit
+from experiments.postgres import ServerError
+from experiments.race import HOLD_MS, BadExperiment, race
+from experiments.shapes import SHAPES
+from experiments.thresholds import FAILED_EXIT_CODE, BadThreshold, Threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from booking_core.strategies import Strategy
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Turn the errors that a user can mend into one line; others keep their traceback."""
+    try:
+        yield
+    except (BadExperiment, BadThreshold, UnknownStrategy) as error:
+        raise click.UsageError(str(error)) from None
+    except (BookingError, ServerError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    r"""Shows, measures and proves which lock strategies on PostgreSQL book a slot once.
+
+    \b
+    Example:
+      booking-lab race --strategy advisory --clients 20 --threshold 'booked==1'
+    """
+
+
+@main.command("strategies")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
+def strategies_command(*, as_json: bool) -> None:
+    r"""List the strategies, sound ones and exhibits, with their traits.
+
+    \b
+    Examples:
+      booking-lab strategies
+      booking-lab strategies --json
+    """
+    described = [_describe(strategy()) for strategy in ALL.values()]
+    if as_json:
+        click.echo(json.dumps(described, indent=2))
+        return
+    for sound, title in ((True, "Sound"), (False, "Exhibits (unsound, kept as controls)")):
+        click.secho(f"\n{title}", bold=True)
+        heads = ("", "waits", "busy", "neighbours wait", "round trips", "under the lock")
+        rows = [
+            (
+                each["name"],
+                "yes" if each["waits"] else "no",
+                "yes" if each["may_answer_busy"] else "no",
+                each["neighbours_wait"],
+                each["round_trips"],
+                each["round_trips_under_lock"],
+            )
+            for each in described
+            if each["sound"] is sound
+        ]
+        for row in (heads, *rows):
+            name, *cells = map(str, row)
+            click.echo(f"  {name:<24}" + "".join(f"{cell:<16}" for cell in cells).rstrip())
+
+
+def _describe(strategy: Strategy) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "name": strategy.name,
+        "sound": strategy.sound,
+        "isolation": strategy.isolation,
+        "attempts": strategy.retry.attempts,
+        "minimum_server": strategy.minimum_server // 10000,
+        **strategy.traits.as_dict(),
+        "choose_when": strategy.choose_when,
+    }
+    if isinstance(strategy, Exhibit):
+        described |= {
+            "seen": strategy.seen,
+            "breaks_in": strategy.breaks_in,
+            "breaks_with_clients": strategy.breaks_with,
+            "fault": strategy.fault,
+        }
+    return described
+
+
+@main.command("race")
+@click.option(
+    "--strategy",
+    default="advisory",
+    show_default=True,
+    help="A name from `booking-lab strategies`, or your own as module:attribute.",
+)
+@click.option("--clients", type=int, default=20, show_default=True, help="How many at once.")
+@click.option("--rounds", type=int, default=1, show_default=True, help="How often.")
+@click.option(
+    "--shape",
+    type=click.Choice(list(SHAPES)),
+    default="same_slot",
+    show_default=True,
+    help="What the clients ask for.",
+)
+@click.option(
+    "--hold-ms",
+    type=float,
+    default=HOLD_MS,
+    show_default=True,
+    help="Milliseconds that a client spends between check and insert.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="For the jitter of retries.")
+@click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    help="A condition on a number of the result, such as booked==1; may be repeated. "
+    f"Exit code {FAILED_EXIT_CODE} when one fails.",
+)
+@click.option(
+    "--csv",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write one row a request to this file.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def race_command(  # noqa: PLR0913 - a command has as many options
+    *,
+    strategy: str,
+    clients: int,
+    rounds: int,
+    shape: str,
+    hold_ms: float,
+    seed: int,
+    thresholds: tuple[str, ...],
+    csv: Path | None,
+    as_json: bool,
+) -> None:
+    r"""Race clients on warm connections for slots, and ask the database what came of it.
+
+    \b
+    Examples:
+      booking-lab race --strategy advisory --clients 100 --json
+      booking-lab race --strategy key_of_start --shape overlapping --rounds 5
+      booking-lab race --clients 20 --threshold 'booked==1' --threshold 'conflict==19'
+      booking-lab race --strategy my_locks:MyLock --shape adjacent
+    """
+    with _clear_errors():
+        conditions = [Threshold.parse(written) for written in thresholds]
+        result = race(
+            find_strategy(strategy),
+            clients=clients,
+            rounds=rounds,
+            shape=shape,
+            hold_ms=hold_ms,
+            seed=seed,
+            progress=rounds > 1 and sys.stderr.isatty(),
+        )
+        summary = result.summary()
+        failed = [condition for condition in conditions if not condition.holds(summary)]
+    if csv:
+        result.requests.to_csv(csv, index=False)
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+    else:
+        _print_race(summary)
+    for condition in failed:
+        shown = f"threshold failed: {condition} ({condition.name} is {summary[condition.name]})"
+        click.secho(shown, err=True, fg="red")
+    if failed:
+        sys.exit(FAILED_EXIT_CODE)
+
+
+def _print_race(summary: dict[str, Any]) -> None:
+    click.secho(
+        f"{summary['strategy']}, {SHAPES[summary['shape']].title}: {summary['clients']} clients, "
+        f"{summary['rounds']} round(s)",
+        bold=True,
+    )
+    click.echo(f"  expected: {SHAPES[summary['shape']].expected}")
+    for name, value in summary.items():
+        if name not in ("strategy", "shape", "clients", "rounds"):
+            click.echo(f"  {name.replace('_', ' '):<32}{value}")
