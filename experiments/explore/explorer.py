@@ -1,0 +1,281 @@
+"""The explorer: plays schedules of one play on the real server, one run after the other.
+
+Connections are opened and warmed once: a client that stopped while it holds one of SQLAlchemy's
+first-connect locks would stop all the others. Every run is drained to its end and judged, and
+whatever it left behind is cleared away, so that runs know nothing of each other.
+
+Reads of what nobody writes are let through at once, without being a choice. What is written is
+learnt from the runs themselves; where it turns out to be more than was thought, `Learnt` is
+raised, and a search begins anew.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from experiments.connection import connect
+from experiments.explore.blockers import Blockers
+from experiments.explore.clients import Client, Stuck
+from experiments.explore.plays import Ending, Judgement, Play
+from experiments.explore.statements import Recogniser, Statement
+from experiments.explore.turns import DEADLOCK, Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from experiments.explore.steering import Turn
+    from experiments.postgres import Database
+
+    Chooser = Callable[[Turns], int | None]
+
+MOST_STEPS = 200
+"""Steps after which a client is taken not to end."""
+
+GUARD_SECONDS = 10.0
+"""How long a client's code, or the server, may take over one step that nobody blocks."""
+
+SETTINGS = {
+    # The order of steps is what is explored; how long a commit lasts is not.
+    "synchronous_commit": "off",
+    # Explored code that waits for ever for something else shall not outlive the exploration.
+    "idle_in_transaction_session_timeout": "0",
+}
+DEADLOCK_TIMEOUT = "1ms"
+
+
+class Learnt(Exception):
+    """More is written than was thought: what was taken for no choice may be one."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One schedule, played.
+
+    Attributes:
+        turns: Its steps.
+        judgement: What it came to.
+        broken: What was wrong with the code under test, where it didn't end by itself.
+    """
+
+    turns: list[Turn]
+    judgement: Judgement
+    broken: str = ""
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """Whose step was let through at each choice."""
+        return tuple(turn.client for turn in self.turns if not turn.background)
+
+    @property
+    def deadlocks(self) -> int:
+        """How many transactions the server ended because all waited in a circle."""
+        return sum(getattr(turn.error, "sqlstate", None) == DEADLOCK for turn in self.turns)
+
+    @property
+    def server_decided(self) -> bool:
+        """Whether an order in it was the server's decision."""
+        return any(turn.server_decided for turn in self.turns)
+
+
+@dataclass(slots=True)
+class _Written:
+    """The columns that are written, by table."""
+
+    columns: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def learn(self, statement: Statement) -> bool:
+        """Take account of a statement; say whether it writes more than was known."""
+        news = False
+        for table, columns in statement.writes.items():
+            known = self.columns.get(table, frozenset())
+            if not columns <= known:
+                self.columns[table] = known | columns
+                news = True
+        return news
+
+    def seen_by(self, statement: Statement) -> bool:
+        """Whether a statement reads any of it."""
+        return any(statement.reads(table, columns) for table, columns in self.columns.items())
+
+
+class Explorer:
+    """Plays schedules of a play. A context manager.
+
+    Args:
+        database: Where, with the play's schema in it.
+        play: What.
+        most_steps: Steps after which a client is taken not to end.
+        guard_seconds: How long a step may take that nobody blocks.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        play: Play,
+        *,
+        most_steps: int = MOST_STEPS,
+        guard_seconds: float = GUARD_SECONDS,
+    ) -> None:
+        self.play = play
+        self.deadlock_timeout_lowered = False
+        self._database = database
+        self._most_steps = most_steps
+        self._guard = guard_seconds
+        self._written = _Written()
+        self._learnt = False
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with self._open:
+            control = self._open.enter_context(connect(self._database.url))
+            control.execute("SET lock_timeout = '20s'")
+            control.execute("SET synchronous_commit = off")
+            self._recognise = Recogniser(control)
+            self.references = self._recognise.references
+            self.default_level = str(
+                control.execute(
+                    "SELECT upper(current_setting('default_transaction_isolation'))"
+                ).fetchall()[0][0]
+            )
+            self.server_version = control.info.server_version
+            allowed = control.execute(
+                "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+            ).fetchone()
+            self.deadlock_timeout_lowered = bool(allowed and allowed[0])
+            self._settings = SETTINGS | (
+                {"deadlock_timeout": DEADLOCK_TIMEOUT} if self.deadlock_timeout_lowered else {}
+            )
+            self._blockers = Blockers(self._open.enter_context(connect(self._database.url)))
+            self.play.open(control)
+            self._hire()
+            self._open = self._open.pop_all()
+        self._rehearse()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._dismiss_all()
+        self._open.close()
+
+    def run(self, choose: Chooser) -> Run:
+        """Play one schedule.
+
+        Args:
+            choose: Called at each choice with the turns; returns whose step is let through, or
+                None to end the run at once.
+
+        Raises:
+            Learnt: More is written than was thought.
+        """
+        turns, broken = self._turns, ""
+        steps = [0] * self.play.clients
+        try:
+            turns.begin(self._works)
+            while turns.ready:
+                client = choose(turns)
+                if client is None:
+                    turns.dismiss()
+                    break
+                steps[client] += 1
+                if steps[client] > self._most_steps:
+                    broken = f"client {client} sent more than {self._most_steps} statements"
+                    turns.dismiss()
+                    break
+                turns.grant(client)
+        except Stuck as stuck:
+            broken = str(stuck)
+        taken = turns.taken
+        endings = [self._ending(client, taken) for client in self._clients]
+        if broken.startswith("client") and "neither" in broken:
+            self._replace_all()
+        else:
+            unlock = any(turn.statement and turn.statement.outlives for turn in taken)
+            for client in self._clients:
+                client.tidy(unlock=unlock)
+        judgement = self.play.close_run(endings)
+        if self._learnt:
+            self._learnt = False
+            raise Learnt
+        return Run(taken, judgement, broken)
+
+    def _ending(self, client: Client, taken: list[Turn]) -> Ending:
+        own = [
+            number
+            for number, turn in enumerate(taken)
+            if turn.client == client.number and not turn.background
+        ]
+        answered = [taken[number].answered_at or number for number in own]
+        return Ending(
+            client.answer,
+            client.failure,
+            own[0] if own else 0,
+            max(answered, default=0),
+        )
+
+    def _rehearse(self) -> None:
+        """Open and warm connections, and learn what is written, one client after the other."""
+        for first in range(self.play.clients):
+            for _ in range(2):
+                try:
+                    self.run(lambda turns, first=first: in_order(turns, first))
+                except Learnt:
+                    continue
+
+    def _background(self, turn: Turn) -> bool:
+        """Whether a step commutes with every other; runs in the client's thread."""
+        turn.statement = statement = self._recognise(turn.sql) if turn.kind == "statement" else None
+        if statement is None:
+            # The end of a transaction in which nothing but such steps happened.
+            background = self._idle.get(turn.connection, False)
+            self._idle.pop(turn.connection, None)
+        else:
+            if self._written.learn(statement):
+                self._learnt = True
+            fixed = turn.isolation in ("REPEATABLE READ", "SERIALIZABLE") and turn.in_transaction
+            background = statement.only_reads and not fixed and not self._written.seen_by(statement)
+            if turn.in_transaction:
+                so_far = bool(turn.begin) or self._idle.get(turn.connection, False)
+                self._idle[turn.connection] = background and so_far
+        if background:
+            self._turns.note(turn)
+        return background
+
+    def _prepares(self, sql: str) -> bool:
+        statement = self._recognise(sql)
+        return statement.only_reads and not self._written.seen_by(statement)
+
+    def _hire(self) -> None:
+        self._idle: dict[Any, bool] = {}
+        self._clients = [
+            Client(
+                number,
+                self._database.url,
+                self._settings,
+                self._background,
+                self._prepares,
+                self._guard,
+            )
+            for number in range(self.play.clients)
+        ]
+        self._works = self.play.works([client.engine for client in self._clients])
+        self._turns = Turns(self._clients, self._blockers, self._guard)
+
+    def _dismiss_all(self) -> None:
+        for client in self._clients:
+            if client.done:
+                client.close()
+            else:
+                client.give_up()
+
+    def _replace_all(self) -> None:
+        """Somebody is stuck: start again with other clients and other connections."""
+        self._blockers.end(pid for client in self._clients for pid in client.pids)
+        self._dismiss_all()
+        self._hire()
+
+
+def in_order(turns: Turns, first: int = 0) -> int:
+    """Let one client run until it waits or is done, then the next."""
+    count = 1 + max(turns.ready)
+    return min(turns.ready, key=lambda client: (client - first) % count)

@@ -1,0 +1,258 @@
+"""What is played: the clients' code, how every run begins, and what is made of its end.
+
+`BookingPlay` plays a scene on a stage (`experiments.stage`). A run begins as `Stage.reset` leaves
+the tables; since there are hundreds of runs a second, that state is stored once and put back
+with one round trip, the same one that brings the rows of the run before. `CallsPlay` plays any
+functions.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from functools import partial
+from itertools import combinations
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from experiments import history
+from experiments.explore.beginning import Beginning
+from experiments.explore.schedules import ClientReply, StoredRow
+from experiments.history import Reply, Row
+from experiments.shapes import Place
+from experiments.stage import Answer, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping, Sequence
+
+    import psycopg
+    from sqlalchemy import Engine
+
+    from booking_core.strategies import Strategy
+    from experiments.shapes import Call, Scene
+
+THROUGH = ("booked", "conflict", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a client's code ended in a run.
+
+    Attributes:
+        value: What it returned.
+        failure: What it raised instead.
+        invoked: The number of its first step.
+        replied: The number of its last step.
+    """
+
+    value: Any
+    failure: BaseException | None
+    invoked: int
+    replied: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a run came to.
+
+    Attributes:
+        faults: How often each property was broken; only those that were.
+        outcome: What two runs have in common that came to the same: replies and rows, without
+            ids, which depend on the order of inserts.
+        replies: What each client was told.
+        before: The rows at the beginning.
+        after: The rows at the end.
+        words: What each client was told, in a word.
+        retries: How many tries there were beyond each client's first.
+    """
+
+    faults: dict[str, int]
+    outcome: Hashable
+    replies: tuple[ClientReply, ...] = ()
+    before: tuple[StoredRow, ...] = ()
+    after: tuple[StoredRow, ...] = ()
+    words: tuple[str, ...] = ()
+    retries: int = 0
+
+
+class Play(Protocol):
+    """What the explorer needs of a play."""
+
+    clients: int
+
+    def works(self, engines: Sequence[Engine]) -> list[Callable[[], Any]]:
+        """Return the clients' code, given their connections."""
+        ...
+
+    def open(self, connection: psycopg.Connection) -> None:
+        """Remember how every run begins."""
+        ...
+
+    def close_run(self, endings: Sequence[Ending]) -> Judgement:
+        """Judge a run, and leave everything as it was at the beginning."""
+        ...
+
+
+_ROWS = (
+    "SELECT id, staff_id, client, lower(blocked), upper(blocked), status, idempotency_key"
+    " FROM appointment ORDER BY id"
+)
+
+
+class BookingPlay(Stage):
+    """A scene for the booking service under a strategy.
+
+    Args:
+        control: An engine to the database, for preparing the stage.
+        strategy: How rivals are kept out.
+        scene: What is played.
+        attempts: How many tries a request has at most.
+        backstop: Whether the exclusion constraint stands behind the strategy.
+        seed: For whatever the service draws at random.
+    """
+
+    def __init__(  # noqa: PLR0913 - a play has as many parts
+        self,
+        control: Engine,
+        strategy: Strategy,
+        scene: Scene,
+        *,
+        attempts: int,
+        backstop: bool | None = None,
+        seed: int = 1,
+    ) -> None:
+        self.bounded = attempts < strategy.retry.attempts
+        self.attempts = min(attempts, strategy.retry.attempts)
+        limited = copy.copy(strategy)
+        limited.retry = replace(strategy.retry, attempts=self.attempts)
+        super().__init__(control, limited, scene, backstop=backstop)
+        self.clients = len(scene.calls)
+        self._seed = seed
+        self._known: dict[Hashable, Judgement] = {}
+        self.reset()
+
+    def open(self, connection: psycopg.Connection) -> None:
+        """Remember how every run begins."""
+        connection.execute("SET timezone = 'UTC'")
+        self._beginning = Beginning(connection, "appointment", _ROWS)
+        self._first = self._stored(self._beginning.put_back())
+
+    def works(self, engines: Sequence[Engine]) -> list[Callable[[], Answer]]:
+        """Return each client's call; a pause between two tries takes no time and is no step."""
+        return [
+            partial(
+                self.perform,
+                self.service(
+                    engine,
+                    offers=0,
+                    source=Random(self._seed),  # noqa: S311 - jitter is no secret
+                    sleep=lambda _: None,
+                ),
+                client,
+            )
+            for client, engine in enumerate(engines)
+        ]
+
+    def close_run(self, endings: Sequence[Ending]) -> Judgement:
+        """Judge a run, and leave everything as it was at the beginning."""
+        rows = self._beginning.put_back()
+        answers = [
+            ending.value
+            if isinstance(ending.value, Answer)
+            else Answer(Reply("error"), detail=f"{ending.failure or 'no answer'}")
+            for ending in endings
+        ]
+        # Everything that the judgement depends on.
+        key = (tuple(rows), tuple(answers), tuple((e.invoked, e.replied) for e in endings))
+        if key not in self._known:
+            self._known[key] = self._judged(self._stored(rows), answers, endings)
+        return self._known[key]
+
+    def _judged(
+        self, after: tuple[StoredRow, ...], answers: Sequence[Answer], endings: Sequence[Ending]
+    ) -> Judgement:
+        confirmed = [row for row in after if row.status == "confirmed"]
+        faults = history.judge(
+            self.scene.calls,
+            [self._as_charged(answer, answers) for answer in answers],
+            self._existing,
+            self._before,
+            {row.id: _row(row) for row in after},
+            double_bookings=sum(_overlap(*pair) for pair in combinations(confirmed, 2)),
+        )
+        names = {row.id: (row.staff, row.starts, row.client) for row in after}
+        outcome = (
+            tuple(
+                (a.reply.outcome, names.get(a.reply.appointment_id or 0), a.reply.replayed)
+                for a in answers
+            ),
+            tuple(sorted((row.staff, row.starts, row.client, row.status) for row in after)),
+            tuple(asdict(faults).values()),
+        )
+        return Judgement(
+            faults={name: count for name, count in asdict(faults).items() if count},
+            outcome=outcome,
+            replies=tuple(
+                _reply(client, self.scene.calls[client], answer, ending)
+                for client, (answer, ending) in enumerate(zip(answers, endings, strict=True))
+            ),
+            before=self._first,
+            after=after,
+            words=tuple(answer.reply.outcome for answer in answers),
+            retries=sum(answer.attempts - 1 for answer in answers),
+        )
+
+    def _as_charged(self, answer: Answer, answers: Sequence[Answer]) -> Reply:
+        """A reply as it is held against the strategy.
+
+        Who gives up after the few tries that exploring allows would have gone on trying, and who
+        may answer `busy` may do so because of a neighbour. Neither is a lost sale as long as
+        somebody got through; if nobody did, the clients only kept each other away.
+        """
+        reply = answer.reply
+        gave_up = self.bounded and answer.attempts >= self.attempts
+        excused = gave_up or (reply.outcome == "busy" and self.strategy.traits.may_answer_busy)
+        if reply.outcome in (*THROUGH, "invalid", "unknown") or not excused:
+            return reply
+        got_through = any(other.reply.outcome in THROUGH for other in answers)
+        return Reply("invalid") if got_through else reply
+
+    def _stored(self, rows: Sequence[tuple[Any, ...]]) -> tuple[StoredRow, ...]:
+        staff = {staff_id: number for number, staff_id in enumerate(self._staff_ids)}
+        return tuple(
+            StoredRow(id_, staff[staff_id], who, starts.isoformat(), ends.isoformat(), status, key)
+            for id_, staff_id, who, starts, ends, status, key in rows
+        )
+
+
+def _row(stored: StoredRow) -> Row:
+    place = Place(stored.staff, datetime.fromisoformat(stored.starts))
+    return Row(stored.id, place, stored.status, stored.key)
+
+
+def _overlap(one: StoredRow, other: StoredRow) -> bool:
+    # Instants in one zone and one format are ordered as their texts are.
+    return one.staff == other.staff and one.starts < other.ends and other.starts < one.ends
+
+
+def _reply(client: int, call: Call, answer: Answer, ending: Ending) -> ClientReply:
+    reply = answer.reply
+    return ClientReply(
+        client,
+        _in_words(call),
+        reply.outcome,
+        reply.appointment_id,
+        reply.taken_by,
+        reply.replayed,
+        answer.attempts,
+        answer.detail,
+        ending.invoked,
+        ending.replied,
+    )
+
+
+def _in_words(call: Call) -> str:
+    what = call.operation if call.existing is None else f"{call.operation} of {call.existing}"
+    where = f" staff {call.place.staff} at {call.place.start:%H:%M}" if call.place else ""
+    return f"{what}{where}" + (f" with the key {call.key!r}" if call.key else "")

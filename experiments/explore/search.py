@@ -1,0 +1,239 @@
+"""Which schedules are played, and in which order.
+
+A schedule is found by playing it: a run follows a *path* of choices that is known from an earlier
+run, makes the one choice there that is new, and then lets the client that has the turn go on as
+long as it can. Every choice that it could have made otherwise on its way waits in a queue for its
+own run. So each schedule is played exactly once, those with fewest preemptions first: the first
+counterexample is about as simple as any.
+
+The *reduced* search adds sleep sets (Godefroid, 1996). Where the choices a and b at one point
+commute, the schedules that begin with b need not be tried with a right after it: with a first they
+have been. The client of a then sleeps on the way after b, until a step is made that a does not
+commute with. Of schedules that differ only in the order of steps that commute, one is played.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
+
+from experiments.explore.independence import Footprint, Ledger, independent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from experiments.explore.explorer import Explorer, Run
+    from experiments.explore.steering import Turn
+    from experiments.explore.turns import Turns
+
+
+class Diverged(Exception):
+    """A path can't be followed: the server decided otherwise than before."""
+
+
+class Choice(NamedTuple):
+    """Whose step was let through, and which it was."""
+
+    client: int
+    sql: str
+
+
+@dataclass(slots=True, eq=False)
+class Fork:
+    """A point at which several clients could go on.
+
+    Attributes:
+        path: The choices that lead to it.
+        asleep: Whose steps need not be tried.
+        footprints: What each client's step would do, if no error came of it, and if one did.
+        tried: The clients whose steps were chosen, in this order.
+        failed: Of those that were played: whether an error came of it.
+    """
+
+    path: tuple[Choice, ...]
+    asleep: frozenset[int] = frozenset()
+    footprints: dict[int, tuple[Footprint, Footprint]] = field(default_factory=dict)
+    tried: list[int] = field(default_factory=list)
+    failed: dict[int, bool] = field(default_factory=dict)
+
+    def after(self, client: int) -> frozenset[int]:
+        """Who sleeps after a client's step."""
+        before = self.tried[: self.tried.index(client)]
+        return frozenset(
+            other
+            for other in self.asleep.union(before)
+            if other != client and independent(self._footprint(other), self._footprint(client))
+        )
+
+    def _footprint(self, client: int) -> Footprint:
+        return self.footprints[client][self.failed.get(client, True)]
+
+
+class Systematic:
+    """Every schedule, or one of each kind, fewest preemptions first.
+
+    Args:
+        explorer: Plays them.
+        reduce: Whether one of each kind is enough.
+        preemptions: How many are allowed; any number if left out.
+
+    Attributes:
+        exhausted: Whether nothing is left to play.
+        lost: How many paths the server did not let us follow again.
+    """
+
+    TRIES = 10  # for a path that depends on the server's decisions
+
+    def __init__(
+        self, explorer: Explorer, *, reduce: bool = False, preemptions: int | None = None
+    ) -> None:
+        self._explorer = explorer
+        self._reduce = reduce
+        self._most = preemptions
+        self._number = count()
+        self._queue: list[tuple[int, int, Fork | None, int]] = [(0, 0, None, 0)]
+        self.exhausted = False
+        self.lost = 0
+
+    def runs(self) -> Iterator[Run | None]:
+        """Play schedule after schedule.
+
+        Yields:
+            Each run; None for one that turned out to be like an earlier one on its way.
+        """
+        while self._queue:
+            cost, _, fork, client = heapq.heappop(self._queue)
+            for _ in range(self.TRIES):
+                walk = _Walk(self._explorer, fork, client, cost, reduce=self._reduce)
+                run = self._explorer.run(walk)
+                if not walk.diverged:
+                    break
+            else:
+                self.lost += 1
+                continue
+            for extra, other_fork, other in walk.alternatives:
+                if self._most is None or extra <= self._most:
+                    heapq.heappush(self._queue, (extra, next(self._number) + 1, other_fork, other))
+            yield None if walk.cut else run
+        self.exhausted = self.lost == 0
+
+
+class _Walk:
+    """Makes the choices of one run.
+
+    Attributes:
+        alternatives: The choices that it could have made otherwise: preemptions, fork, client.
+        cut: Whether all that was left had been tried before.
+        diverged: Whether its path could not be followed.
+    """
+
+    def __init__(
+        self, explorer: Explorer, fork: Fork | None, client: int, cost: int, *, reduce: bool
+    ) -> None:
+        self._ledger = Ledger(explorer.references, explorer.default_level)
+        self._reduce = reduce
+        self._fork = fork
+        self._new = client
+        self._cost = cost
+        self._path: list[Choice] = []
+        self._asleep: frozenset[int] = frozenset()
+        self._last: Turn | None = None
+        self._pending: list[tuple[Fork, int]] = []
+        self.alternatives: list[tuple[int, Fork, int]] = []
+        self.cut = False
+        self.diverged = False
+
+    def __call__(self, turns: Turns) -> int | None:
+        """Choose whose step is next."""
+        self._settle()
+        ready = turns.ready
+        if self.cut or self.diverged:
+            return self._note(turns, _going_on(ready, self._last))
+        position = len(self._path)
+        if self._fork is not None and position <= len(self._fork.path):
+            return self._follow(turns, self._fork, position)
+        awake = [client for client in ready if client not in self._asleep]
+        if not awake:
+            self.cut = True
+            return self._note(turns, _going_on(ready, self._last))
+        return self._note(turns, self._branch(turns, awake))
+
+    def _follow(self, turns: Turns, fork: Fork, position: int) -> int:
+        if position == len(fork.path):
+            client = self._new
+            self._pending.append((fork, client))
+        else:
+            client = fork.path[position].client
+        turn = turns.ready.get(client)
+        expected = fork.path[position].sql if position < len(fork.path) else None
+        if turn is None or expected not in (None, turn.sql):
+            self.diverged = True
+            return self._note(turns, _going_on(turns.ready, self._last))
+        if position == len(fork.path):
+            self._asleep = fork.after(client) if self._reduce else frozenset()
+        return self._note(turns, client)
+
+    def _branch(self, turns: Turns, awake: list[int]) -> int:
+        ready = turns.ready
+        current = self._last.client if self._last else -1
+        client = current if current in awake else awake[0]
+        interrupts = current in ready
+        if len(awake) > 1 or self._asleep:
+            fork = Fork(tuple(self._path), self._asleep)
+            if self._reduce:
+                waiting = [turn for turn in turns.flying if turn.client in turns.waiting]
+                fork.footprints = {
+                    each: (
+                        self._ledger.footprint(turn, waiting, may_fail=False),
+                        self._ledger.footprint(turn, waiting, may_fail=True),
+                    )
+                    for each, turn in ready.items()
+                }
+            fork.tried = [client, *(each for each in awake if each != client)]
+            for other in fork.tried[1:]:
+                self.alternatives.append((self._cost + interrupts, fork, other))
+            if self._reduce:
+                self._asleep = fork.after(client)
+                self._pending.append((fork, client))
+        self._cost += interrupts and client != current
+        return client
+
+    def _note(self, turns: Turns, client: int) -> int:
+        turn = turns.ready[client]
+        if self._reduce:
+            self._ledger.note(turn)
+        self._path.append(Choice(client, turn.sql))
+        self._last = turn
+        return client
+
+    def _settle(self) -> None:
+        """Take account of what came of the step before, now that it is known."""
+        if self._last is None or not self._reduce:
+            return
+        self._ledger.settle(self._last)
+        for fork, client in self._pending:
+            fork.failed[client] = self._last.error is not None or self._last.answered_at is None
+        self._pending.clear()
+
+
+def _going_on(ready: dict[int, Turn], last: Turn | None) -> int:
+    return last.client if last and last.client in ready else min(ready)
+
+
+def following(choices: tuple[int, ...]) -> Callable[[Turns], int | None]:
+    """Return a chooser that makes these choices.
+
+    Raises:
+        Diverged: When called, where a client whose turn it is isn't ready.
+    """
+    left = iter(choices)
+
+    def choose(turns: Turns) -> int | None:
+        client = next(left, None)
+        if client is None or client not in turns.ready:
+            raise Diverged
+        return client
+
+    return choose
