@@ -73,7 +73,7 @@ class Pages:
             "page.html.j2",
             current=run.name,
             run=run,
-            body=Markup(self._relinked(body)),  # noqa: S704  our notebook, rendered
+            body=Markup(self._relinked(body)),  # noqa: S704 - our notebook, rendered
             has_heading="<h1" in body,
             claims=summary(list(run.verdicts)) if run.verdicts else "",
             files=self._files(run),
@@ -154,7 +154,7 @@ class Pages:
     def _table(self, run: Run, name: str) -> Markup:
         saved = json.loads(self._data(run, name).read_text(encoding="utf-8"))
         frame = pd.DataFrame(saved["rows"], columns=saved["columns"])
-        return Markup(tables.to_html(frame, saved["caption"]))  # noqa: S704  escaped there
+        return Markup(tables.to_html(frame, saved["caption"]))  # noqa: S704 - escaped there
 
     def _files(self, run: Run) -> list[Link]:
         found = [self.site / "notebooks" / f"{run.name}.ipynb"]
@@ -163,7 +163,7 @@ class Pages:
         return [Link(path.relative_to(self.site).as_posix(), path.name) for path in found]
 
     def _markdown(self, source: str) -> Markup:
-        return Markup(self._relinked(markdown2html(source)))  # noqa: S704  our notebook's prose
+        return Markup(self._relinked(markdown2html(source)))  # noqa: S704 - our notebook's prose
 
     def _relinked(self, page: str) -> str:
         """Lead links between notebooks to their pages, and drop those that lead out of here."""
@@ -199,4 +199,4 @@ def duration(seconds: float) -> str:
 
 def _verdict_table(verdicts: Iterable[Verdict]) -> Markup:
     listed = list(verdicts)
-    return Markup(tables.to_html(as_frame(listed), summary(listed)))  # noqa: S704  escaped there
+    return Markup(tables.to_html(as_frame(listed), summary(listed)))  # noqa: S704 - escaped there

@@ -34,10 +34,10 @@ from experiments.watchdog import remove_scratch_folder, scratch_folder
 
 
 class FolderRefused(Exception):
-    """The destination holds something that is not a report. The message is for users."""
+    """The destination holds something else or can't be written to. The message is for users."""
 
 
-def publish(  # noqa: PLR0913  all but the profile and the destination have a default
+def publish(  # noqa: PLR0913 - all but the profile and the destination have a default
     profile: Profile,
     out: Path,
     *,
@@ -61,15 +61,19 @@ def publish(  # noqa: PLR0913  all but the profile and the destination have a de
 
     Raises:
         ProfileError: The profile or an override does not fit the notebooks; nothing was run.
-        FolderRefused: `out` holds something else than a report; nothing was run.
+        FolderRefused: `out` holds something else than a report, or can't be written to; nothing
+            was run.
     """
     profile = profile.overridden(overrides or {})
     profile.check(notebooks)
     out = out.resolve()
     _check_destination(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the destination, hence on the same file system, where a move is one step.
-    scratch = scratch_folder(out.parent)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the destination, hence on the same file system, where a move is one step.
+        scratch = scratch_folder(out.parent)
+    except OSError as error:
+        raise FolderRefused(f"{out.parent} can't be written to: {error.strerror}") from error
     try:
         report = _run(profile, out, scratch, notebooks, facts or {}, progress=progress)
         site = scratch / "site"
@@ -82,7 +86,7 @@ def publish(  # noqa: PLR0913  all but the profile and the destination have a de
     return report
 
 
-def _run(  # noqa: PLR0913  as publish
+def _run(  # noqa: PLR0913 - as publish
     profile: Profile,
     out: Path,
     scratch: Path,

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 GONE = "…"
 URL_VARIABLES = ("BOOKING_DATABASE_URL", "BOOKING_LAB_SERVER")
-TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  searched for, not written to
+TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - searched for, not written to
 
 _DATABASE_URL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://[^\s'\"<>`\\]+", re.IGNORECASE)
 _PASSWORD_SETTING = re.compile(r"\b(password=|PGPASSWORD=)[^\s,)&]+", re.IGNORECASE)
@@ -60,7 +60,7 @@ class Redactor:
         text = self._secrets.sub(GONE, text)
         return self._paths.sub(GONE, text)
 
-    def document(self, value: Any) -> Any:  # noqa: ANN401  whatever JSON can hold
+    def document(self, value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
         """Take paths and secrets out of every text inside a document, such as a notebook.
 
         Args:

@@ -7,6 +7,7 @@ then. Only what concerns the publisher itself raises.
 
 import json
 import os
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -65,23 +66,22 @@ class Run:
     @property
     def title(self) -> str:
         """The notebook's first heading, or its name where it has none."""
-        for line in self._prose():
-            if line.startswith("# "):
-                return line.removeprefix("# ").strip()
-        return self.name
+        found = re.search(r"^# +(.+?) *$", self._prose, re.MULTILINE)
+        return found[1] if found else self.name
 
     @property
     def question(self) -> str:
         """The first paragraph below the heading, in Markdown: what the notebook asks."""
-        paragraphs = "\n".join(self._prose()).split("\n\n")
-        return next((text for text in paragraphs if text and not text.startswith("#")), "")
+        found = re.search(r"^[^#\s].*(?:\n.*\S.*)*", self._prose, re.MULTILINE)
+        return found[0] if found else ""
 
-    def _prose(self) -> list[str]:
+    @property
+    def _prose(self) -> str:
         cells = (cell for cell in self.notebook.cells if cell.cell_type == "markdown")
-        return next((cell.source.splitlines() for cell in cells), [])
+        return "\n\n".join(cell.source for cell in cells)
 
 
-def run(  # noqa: PLR0913  each is a different thing, and all but the plan go by name
+def run(  # noqa: PLR0913 - each is a different thing, and all but the plan go by name
     plan: PlannedNotebook,
     *,
     folder: Path,
@@ -128,7 +128,7 @@ def run(  # noqa: PLR0913  each is a different thing, and all but the plan go by
     except PapermillExecutionError as raised:
         if raised.ename != VerdictFailed.__name__:
             error = f"{raised.ename}: {raised.evalue}".strip()
-    except Exception as raised:  # noqa: BLE001  a dead kernel or a timeout: see the docstring
+    except Exception as raised:  # noqa: BLE001 - a dead kernel or a timeout: see the docstring
         error = f"{type(raised).__name__}: {raised}".strip()
     seconds = time.monotonic() - started
     saved = executed if executed.exists() else source

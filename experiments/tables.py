@@ -113,4 +113,4 @@ def _row(cells: list[str], kinds: list[str]) -> Markup:
     first, *others = zip(cells, kinds, strict=True)
     head = f"<th scope='row'{first[1]}>{escape(first[0])}</th>"
     rest = "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in others)
-    return Markup(f"<tr>{head}{rest}</tr>")  # noqa: S704  every part was escaped above
+    return Markup(f"<tr>{head}{rest}</tr>")  # noqa: S704 - every part was escaped above

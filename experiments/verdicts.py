@@ -68,7 +68,7 @@ class Verdicts:
     notebook: str
     all: list[Verdict] = field(default_factory=list)
 
-    def add(  # noqa: PLR0913  a verdict has that many parts, and all but the claim go by name
+    def add(  # noqa: PLR0913 - a verdict has that many parts, and all but the claim go by name
         self,
         claim: str,
         *,

@@ -46,7 +46,7 @@ def outputs(name: str) -> Iterator[NotebookNode]:
         yield from cell.outputs
 
 
-def texts(document: Any) -> Iterator[str]:  # noqa: ANN401  whatever an output holds
+def texts(document: Any) -> Iterator[str]:  # noqa: ANN401 - whatever an output holds
     """Find every text in an output, pictures left out."""
     if isinstance(document, str):
         yield document

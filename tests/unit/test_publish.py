@@ -316,6 +316,15 @@ def test_a_folder_that_is_not_a_report_is_left_alone(
     assert [p.name for p in tmp_path.iterdir()] == [inhabitant]
 
 
+def test_a_destination_that_cannot_be_is_refused_in_a_sentence(
+    notebooks: Path, tmp_path: Path
+) -> None:
+    """No traceback, and nothing runs for minutes only to find no place to go."""
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderRefused, match="can't be written to"):
+        publish(profile("04_silent"), tmp_path / "file" / "report", notebooks=notebooks)
+
+
 def test_an_override_that_does_not_fit_stops_everything_beforehand(
     notebooks: Path, tmp_path: Path
 ) -> None:
@@ -352,3 +361,21 @@ def test_the_headline_never_says_better_than_it_was(
     )
     report = Report(Path(), "sample", runs, datetime.now(UTC), 1.0, {})
     assert (report.headline, report.ok) == (headline, ok)
+
+
+@pytest.mark.parametrize(
+    ("cells", "title", "question"),
+    [
+        ([], "07_sample", ""),
+        (["# One\n\nWhat?\nAnd why?\n\nMore."], "One", "What?\nAnd why?"),
+        (["# One", "## Two\n\nWhat *now*?"], "One", "What *now*?"),
+        (["Before.\n\n# One"], "One", "Before."),
+    ],
+)
+def test_a_notebook_is_introduced_by_its_own_first_words(
+    cells: list[str], title: str, question: str
+) -> None:
+    """The front page repeats the heading and the first paragraph, and makes nothing up."""
+    written = new_notebook(cells=[new_markdown_cell(cell) for cell in cells])
+    run = Run("07_sample", written, Path(), 1.0, {}, (), None)
+    assert (run.title, run.question) == (title, question)
