@@ -31,6 +31,9 @@ Status = Literal["held", "failed", "crashed", "no verdicts"]
 # papermill marks a failed notebook with cells of its own, made up in large red letters.
 PAPERMILL_MARKER = "papermill-error-cell-tag"
 
+# tqdm's None: no bar where stderr is no terminal.
+BAR = {"disable": None, "leave": False}
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -122,8 +125,7 @@ def run(  # noqa: PLR0913 - each is a different thing, and all but the plan go b
                 # By default it lies in the system's folder for temporary files, and stays there
                 # when we are killed.
                 config=Config(KernelManager={"connection_file": str(results / "kernel.json")}),
-                # None leaves the bar out where stderr is no terminal.
-                progress_bar={"desc": plan.name, "disable": None} if progress else False,
+                progress_bar=BAR | {"desc": plan.name} if progress else False,
             )
     except PapermillExecutionError as raised:
         if raised.ename != VerdictFailed.__name__:
