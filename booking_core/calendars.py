@@ -125,6 +125,7 @@ class Calendar:
             raise InvalidRequest(
                 "WRONG_DURATION", f"{service.name} takes {service.duration}, {slot} does not."
             )
+        now = in_utc(now)
         alone = replace(self, busy=())
         if slot.start not in alone.starts(service, Slot(slot.start, slot.start + TICK), now):
             raise InvalidRequest(*self._refusal(service, slot, now))
