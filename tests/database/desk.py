@@ -113,4 +113,4 @@ def refused(code: str) -> Iterator[None]:
     """Expect the request in the block to be invalid, for this reason."""
     with pytest.raises(InvalidRequest) as refusal:
         yield
-    assert code == refusal.value.code
+    assert code == refusal.value.code, f"refused as {refusal.value.code}: {refusal.value}"

@@ -1,0 +1,450 @@
+"""What goes wrong on the way: retries, the pool, lost connections, and what the client is told."""
+
+# ruff: noqa: SIM300 - expected == actual
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+from time import monotonic
+from typing import Any, ClassVar
+
+import psycopg
+import pytest
+from desk import MINUTE, PATIENCE, TEN, Desk, open_desk, refused
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+
+from booking_core import (
+    STRATEGIES,
+    BookingError,
+    BookingService,
+    InvalidRequest,
+    SlotBusy,
+    Strategy,
+)
+from booking_core.errors import (
+    DatabaseUnavailable,
+    Deadlock,
+    OutcomeUnknown,
+    PoolTimeout,
+    SerializationFailure,
+)
+from booking_core.retry import RetryPolicy
+from booking_core.strategies.advisory import Advisory
+from booking_core.transaction import BookingTransaction
+
+HOUR = 60 * MINUTE
+POLICY = RetryPolicy(attempts=5, first_pause=0.01, longest_pause=0.03)
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    """Open the desk."""
+    with open_desk() as opened:
+        yield opened
+
+
+class Failing(Advisory):
+    """Fails so many times before it lets a booking through.
+
+    Args:
+        times: How often it fails.
+        fail: Fails, in the booking transaction.
+    """
+
+    retry = POLICY
+
+    def __init__(self, times: int, fail: Callable[[BookingTransaction], None]) -> None:
+        self.left = times
+        self.fail = fail
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """Take the lock, then fail."""
+        super().guard(tx)
+        if self.left:
+            self.left -= 1
+            self.fail(tx)
+
+    def release(self, connection: Connection, appointment_id: int) -> bool:
+        """Fail where the appointment would be cancelled."""
+        if self.left:
+            self.left -= 1
+            _sqlstate("40001")(connection)
+        return super().release(connection, appointment_id)
+
+
+def _busy(_: object) -> None:
+    raise SlotBusy
+
+
+def _sqlstate(code: str) -> Callable[[Any], None]:
+    """Return what makes PostgreSQL itself fail with a code."""
+
+    def fail(tx: BookingTransaction | Connection) -> None:
+        connection = tx if isinstance(tx, Connection) else tx.connection
+        connection.exec_driver_sql(f"DO $$ BEGIN RAISE SQLSTATE '{code}'; END $$")
+
+    return fail
+
+
+TRIED_AGAIN: list[Any] = [
+    pytest.param(_busy, SlotBusy, id="busy"),
+    pytest.param(_sqlstate("55P03"), SlotBusy, id="lock_not_available"),
+    pytest.param(_sqlstate("40001"), SerializationFailure, id="serialization_failure"),
+    pytest.param(_sqlstate("40P01"), Deadlock, id="deadlock_detected"),
+]
+
+
+@pytest.mark.parametrize(("fail", "error"), TRIED_AGAIN)
+@pytest.mark.parametrize("times", [0, 1, 4])
+def test_a_transaction_is_tried_again_and_counted(
+    desk: Desk, fail: Callable[[BookingTransaction], None], error: type[BookingError], times: int
+) -> None:
+    """As often as the policy allows; the pauses are the seeded ones, the pool idle in them."""
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        assert 0 == desk.engine.pool.checkedout(), "a connection is held while nothing is done"  # type: ignore[attr-defined]
+        pauses.append(seconds)
+
+    service = desk.service(strategy=Failing(times, fail), source=Random(7), sleep=sleep)
+    booking = service.book(**desk.ask())
+    assert times + 1 == booking.attempts
+    source = Random(7)
+    assert [POLICY.pause(attempt, source) for attempt in range(1, times + 1)] == pauses
+    assert 1 == len(desk.rows())
+    assert error.outcome in ("busy", "serialization_failure", "deadlock")
+
+
+@pytest.mark.parametrize(("fail", "error"), TRIED_AGAIN)
+def test_a_transaction_is_given_up_in_the_end(
+    desk: Desk, fail: Callable[[BookingTransaction], None], error: type[BookingError]
+) -> None:
+    """After the last try there is no pause, nothing is written, and the tries are told."""
+    pauses: list[float] = []
+    service = desk.service(strategy=Failing(99, fail), sleep=pauses.append)
+    with pytest.raises(error) as failure:
+        service.book(**desk.ask())
+    assert (POLICY.attempts, POLICY.attempts - 1) == (failure.value.attempts, len(pauses))
+    assert [] == desk.rows()
+
+
+def test_moves_and_cancels_are_tried_again_too(desk: Desk) -> None:
+    """Every write can meet a serialization failure."""
+    pauses: list[float] = []
+    mine = desk.service().book(**desk.ask()).appointment
+    failing = Failing(2, _sqlstate("40001"))
+    service = desk.service(strategy=failing, sleep=pauses.append)
+    assert 3 == service.reschedule(mine.id, start=TEN + HOUR).attempts
+    failing.left = 2
+    assert "cancelled" == service.cancel(mine.id).status
+    assert 4 == len(pauses)
+    failing.left = 99
+    with pytest.raises(SerializationFailure) as failure:
+        service.cancel(mine.id)
+    assert POLICY.attempts == failure.value.attempts
+
+
+def test_what_was_refused_is_not_tried_again(desk: Desk) -> None:
+    """A rule does not change by asking twice."""
+
+    def refuse(_: object) -> None:
+        raise InvalidRequest("NO", "No.")
+
+    failing = Failing(99, refuse)
+    with refused("NO"):
+        desk.service(strategy=failing, sleep=lambda _: pytest.fail("paused")).book(**desk.ask())
+    assert 98 == failing.left
+
+
+def test_a_fault_of_the_strategy_is_not_dressed_up(desk: Desk) -> None:
+    """An error that nobody foresaw comes out as it is, and the connection goes back."""
+    with pytest.raises(ZeroDivisionError):
+        desk.service(strategy=Failing(1, lambda _: 1 / 0)).book(**desk.ask())  # type: ignore[arg-type,return-value]
+    assert [] == desk.rows()
+
+
+def test_between_two_tries_a_key_is_looked_up(desk: Desk) -> None:
+    """While we failed our twin was booked: its appointment is ours, after two tries."""
+    asked = desk.ask(key="a key")
+    twins: list[int] = []
+
+    def twin_books(_: float) -> None:
+        twins.append(desk.service().book(**asked).appointment.id)
+
+    service = desk.service(strategy=Failing(1, _busy), sleep=twin_books)
+    booking = service.book(**asked)
+    assert (twins, True, 2) == ([booking.appointment.id], booking.replayed, booking.attempts)
+
+
+def test_a_full_pool_is_an_outcome(desk: Desk) -> None:
+    """No connection became free in time: nothing was written, and the pool recovers."""
+    engine = desk.database.engine(pool_size=1, max_overflow=0, pool_timeout=0.01)
+    service = desk.service(engine=engine)
+    calls: list[Callable[[], Any]] = [
+        lambda: service.book(**desk.ask()),
+        lambda: service.book(**desk.ask(key="a key")),
+        lambda: service.cancel(1),
+        lambda: service.reschedule(1, start=TEN),
+        lambda: service.find(1),
+        lambda: service.free_slots(1, TEN.date()),
+    ]
+    with engine.connect():
+        for call in calls:
+            with pytest.raises(PoolTimeout) as timeout:
+                call()
+            assert ("POOL_TIMEOUT", "pool_timeout") == (timeout.value.code, timeout.value.outcome)
+    assert [] == desk.rows()
+    service.book(**desk.ask())
+
+
+def test_an_unreachable_database_is_an_outcome(desk: Desk, tmp_path: Path) -> None:
+    """Nobody listens there; whatever is asked for, nothing was written."""
+    nowhere = URL.create("postgresql+psycopg", host=str(tmp_path), port=5432, database="nowhere")
+    engine = create_engine(nowhere)
+    service = desk.service(engine=engine)
+    calls: list[Callable[[], Any]] = [
+        lambda: service.book(**desk.ask()),
+        lambda: service.book(**desk.ask(key="a key")),
+        lambda: service.cancel(1),
+        lambda: service.reschedule(1, start=TEN),
+        lambda: service.find(1),
+        lambda: service.free_slots(1, TEN.date()),
+    ]
+    for call in calls:
+        with pytest.raises(DatabaseUnavailable) as failure:
+            call()
+        assert str(tmp_path) not in str(failure.value)
+    engine.dispose()
+
+
+def _end(desk: Desk, pid: int) -> None:
+    """End a session and wait until it is gone."""
+    with desk.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        _wait_until_gone(connection, pid)
+
+
+def _wait_until_gone(connection: Connection, pid: int) -> None:
+    until = monotonic() + PATIENCE
+    query = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+    while connection.execute(query, {"pid": pid}).scalar_one():
+        assert monotonic() < until, "the session does not end"
+
+
+@pytest.fixture
+def client(desk: Desk) -> Iterator[Engine]:
+    """Make an engine with one connection, which the test will lose."""
+    engine = create_engine(desk.database.url, pool_size=1, max_overflow=0)
+    yield engine
+    engine.dispose()
+
+
+def _pid(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+
+
+def test_a_connection_that_is_lost_before_the_commit_wrote_nothing(
+    desk: Desk, client: Engine
+) -> None:
+    """The session is ended between check and insert."""
+    pid = _pid(client)
+    ends = iter([pid])
+
+    def end_once() -> None:
+        for each in ends:
+            _end(desk, each)
+
+    service = desk.service(engine=client, before_record=end_once)
+    with pytest.raises(DatabaseUnavailable) as failure:
+        service.book(**desk.ask())
+    assert ("DATABASE_UNAVAILABLE", 1) == (failure.value.code, failure.value.attempts)
+    assert [] == desk.rows()
+    assert 1 == service.book(**desk.ask()).attempts  # on a new connection
+
+
+def test_a_connection_that_is_lost_before_the_commit_is_answered_leaves_it_open(
+    desk: Desk, client: Engine
+) -> None:
+    """Ended when everything but COMMIT was sent: unknown; the same key again books once."""
+    pids = iter([_pid(client)])
+    asked = desk.ask(key="a key")
+
+    def end_once(connection: Connection) -> None:
+        if _in_transaction(connection.connection.driver_connection):
+            for pid in pids:
+                _end(desk, pid)
+
+    event.listen(client, "commit", end_once)
+    service = desk.service(engine=client)
+    with pytest.raises(OutcomeUnknown) as failure:
+        service.book(**asked)
+    assert ("OUTCOME_UNKNOWN", "unknown") == (failure.value.code, failure.value.outcome)
+    assert [] == desk.rows()
+    assert [] == list(pids)
+    assert not service.book(**asked).replayed
+    assert 1 == len(desk.rows())
+
+
+def _in_transaction(driver: Any) -> bool:  # noqa: ANN401 - SQLAlchemy does not know whose it is
+    """Whether there is something to commit; what is read is read in AUTOCOMMIT."""
+    return bool(driver.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS)
+
+
+class _Lossy(psycopg.Connection[Any]):
+    """A connection that can lose the answer to a COMMIT that went through."""
+
+    lose: ClassVar[bool] = False
+
+    def commit(self) -> None:
+        losing = _Lossy.lose and _in_transaction(self)
+        super().commit()
+        if losing:
+            _Lossy.lose = False
+            self.close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+
+@pytest.mark.parametrize("with_key", [True, False])
+def test_a_booking_whose_answer_was_lost_is_there_and_is_given_to_its_key(
+    desk: Desk, with_key: bool
+) -> None:
+    """COMMIT went through, its answer did not: the client is told to ask again with its key."""
+    _, options = desk.engine.dialect.create_connect_args(desk.database.url)
+    engine = create_engine(desk.database.url, creator=lambda: _Lossy.connect(**options))
+    asked = desk.ask(key="a key" if with_key else None)
+    service = desk.service(engine=engine)
+    _Lossy.lose = True
+    with pytest.raises(OutcomeUnknown, match="same idempotency key"):
+        service.book(**asked)
+    (row,) = desk.rows()
+    with ExitStack() as expected:
+        if not with_key:
+            # Without one the client is its own rival.
+            expected.enter_context(pytest.raises(BookingError, match="is taken"))
+        booking = service.book(**asked)
+        assert (row.id, True) == (booking.appointment.id, booking.replayed)
+    assert 1 == len(desk.rows())
+    engine.dispose()
+
+
+def test_a_function_that_commits_by_itself_may_have_booked() -> None:
+    """Every statement in AUTOCOMMIT is a COMMIT too: a connection lost there leaves it open."""
+    with open_desk("function") as desk:
+        engine = create_engine(desk.database.url, pool_size=1, max_overflow=0)
+        pids = iter([_pid(engine)])
+
+        def end_once() -> None:
+            for pid in pids:
+                _end(desk, pid)
+
+        service = desk.service(engine=engine, before_record=end_once)
+        with pytest.raises(OutcomeUnknown):
+            service.book(**desk.ask(key="a key"))
+        assert not service.book(**desk.ask(key="a key")).replayed
+        assert 1 == len(desk.rows())
+        engine.dispose()
+
+
+READS: list[Any] = [
+    pytest.param(lambda service, _: service.find(1), id="find"),
+    pytest.param(lambda service, _: service.free_slots(1, TEN.date()), id="free_slots"),
+    pytest.param(lambda service, desk: service.book(**desk.ask()), id="the rules of a booking"),
+    pytest.param(
+        lambda service, desk: service.book(**desk.ask(key="a key")), id="the key of a booking"
+    ),
+    pytest.param(lambda service, _: service.reschedule(1, start=TEN), id="what is to be moved"),
+]
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=OutcomeUnknown,
+    reason="a read in AUTOCOMMIT counts as a COMMIT that was sent",
+)
+@pytest.mark.parametrize("read", READS)
+def test_a_connection_that_is_lost_while_reading_wrote_nothing(
+    desk: Desk, client: Engine, read: Callable[[BookingService, Desk], Any]
+) -> None:
+    """The server was started anew while the pool was idle; nobody may be told "perhaps booked"."""
+    service = desk.service(engine=client)
+    _end(desk, _pid(client))
+    with pytest.raises(DatabaseUnavailable):
+        read(service, desk)
+    assert [] == desk.rows()
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="only 57P01 to 57P03 count as a lost connection, 57P05 and 25P03 come out raw",
+)
+@pytest.mark.parametrize("timeout", ["idle_session_timeout", "idle_in_transaction_session_timeout"])
+def test_a_session_that_an_administrator_lets_time_out_is_a_lost_one(
+    desk: Desk, client: Engine, timeout: str
+) -> None:
+    """Common settings in production; what they end has written nothing."""
+    pids = iter([_pid(client)])
+
+    def wait_to_be_ended() -> None:
+        with desk.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for pid in pids:
+                _wait_until_gone(connection, pid)
+
+    service = desk.service(engine=client, before_record=wait_to_be_ended)
+    with client.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"SET {timeout} = '1ms'")
+    if timeout == "idle_session_timeout":
+        wait_to_be_ended()
+    with pytest.raises(DatabaseUnavailable):
+        service.book(**desk.ask())
+    assert [] == desk.rows()
+
+
+def test_a_staff_member_who_was_removed_meanwhile_is_gone(desk: Desk) -> None:
+    """The foreign key refuses; the client learns why, and is not told to try again."""
+    temporary = desk.service(clock=lambda: TEN - 24 * HOUR)
+    desk.execute("INSERT INTO staff (location_id, name) VALUES (1, 'Temp')")
+    desk.execute(
+        "INSERT INTO offering (staff_id, service_id) SELECT id, 1 FROM staff WHERE name = 'Temp'"
+    )
+    desk.execute(
+        "INSERT INTO working_hours SELECT id, 1, 'shift', '09:00', '17:00' FROM staff"
+        " WHERE name = 'Temp'"
+    )
+    with desk.engine.connect() as connection:
+        staff_id = connection.exec_driver_sql(
+            "SELECT id FROM staff WHERE name = 'Temp'"
+        ).scalar_one()
+
+    def remove() -> None:
+        for table in ("working_hours", "offering"):
+            desk.execute(f"DELETE FROM {table} WHERE staff_id = :staff_id", staff_id=staff_id)
+        desk.execute("DELETE FROM staff WHERE id = :staff_id", staff_id=staff_id)
+
+    service = desk.service(clock=lambda: TEN - 24 * HOUR, before_record=remove)
+    assert temporary.free_slots(1, TEN.date(), staff_id)
+    with refused("GONE"):
+        service.book(**desk.ask() | {"staff_id": staff_id})
+    assert [] == desk.rows()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=list(STRATEGIES))
+def test_a_lost_race_costs_no_try(strategy: type[Strategy]) -> None:
+    """A conflict is an answer, not a failure: one try, no pause."""
+    with open_desk(strategy) as desk:
+        service = desk.service(sleep=lambda _: pytest.fail("paused"))
+        service.book(**desk.ask())
+        with pytest.raises(BookingError, match="is taken") as conflict:
+            service.book(**desk.ask())
+        assert ("TIME_CONFLICT", 1) == (conflict.value.code, conflict.value.attempts)
+
+
+def test_errors_are_words_for_people_and_codes_for_programs() -> None:
+    """Every error has a code, an outcome that experiments count under, and can be caught as one."""
+    kinds = [BookingError, *BookingError.__subclasses__()]
+    codes = {kind.__name__: kind.code for kind in kinds}
+    assert all(code == code.upper() for code in codes.values())
+    assert {"busy", "conflict", "invalid", "pool_timeout", "unknown", "unavailable"} <= {
+        kind.outcome for kind in kinds
+    }
