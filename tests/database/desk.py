@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -51,8 +50,8 @@ class Desk:
 
     def service(self, **options: Any) -> BookingService:  # noqa: ANN401 - the service's own
         """Return a booking service in which it is the Sunday before."""
-        options = {"engine": self.engine, "strategy": self.make(), "clock": lambda: NOW} | options
-        return BookingService(**options)
+        given: dict[str, Any] = {"strategy": self.make(), "clock": lambda: NOW} | options
+        return BookingService(given.pop("engine", self.engine), **given)
 
     def ask(self, **different: Any) -> dict[str, Any]:  # noqa: ANN401 - `book`'s own
         """Return what a client asks for: a haircut with Amara at ten, unless told otherwise."""
@@ -81,8 +80,16 @@ class Desk:
             connection.execute(text(statement), values)
 
 
-@cache
+_desks: dict[tuple[str, bool | None], Desk] = {}
+
+
 def _opened(make: type[Strategy], backstop: bool | None) -> Desk:
+    if (make.name, backstop) not in _desks:
+        _desks[make.name, backstop] = _open(make, backstop)
+    return _desks[make.name, backstop]
+
+
+def _open(make: type[Strategy], backstop: bool | None) -> Desk:
     database = fresh_database()
     engine = database.engine(pool_size=8, max_overflow=0, pool_timeout=PATIENCE)
     with engine.begin() as connection:

@@ -220,7 +220,7 @@ def test_what_is_listed_can_be_booked_and_nothing_else(desk: Desk, name: str) ->
     """Each listed slot is booked (and given back); a sample of the others is refused."""
     service = _fill(desk, seed=len(name))
     source = Random(7)
-    asked = {"service_id": desk.salon.services[name], "client": "Bob"}
+    asked: dict[str, Any] = {"service_id": desk.salon.services[name], "client": "Bob"}
     found = _everything(desk, service, range(5), name)
     for free in source.sample(found, 40):
         place = {"staff_id": free.staff_id, "start": free.slot.start}

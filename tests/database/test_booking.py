@@ -277,7 +277,7 @@ def test_one_key_twice_at_the_same_moment_books_once(desk: Desk) -> None:
     """An impatient client clicks twice: one appointment, and both are given it."""
     for count, hour in enumerate([0, 1, 3, 4]):  # a break is in between
         asked = desk.ask(key=f"key {hour}", start=TEN + hour * HOUR)
-        answers = _together(*[lambda asked=asked: desk.service().book(**asked)] * 3)  # type: ignore[misc]
+        answers = _together(*[lambda asked=asked: desk.service().book(**asked)] * 3)
         assert Counter({"booked": 3}) == _outcomes(answers)
         assert 1 == len({answer.appointment.id for answer in answers})
         assert [False, True, True] == sorted(answer.replayed for answer in answers)
@@ -309,7 +309,7 @@ def test_one_key_for_two_slots_at_the_same_moment_books_one(desk: Desk) -> None:
 def test_of_those_who_race_for_overlapping_slots_one_is_booked(desk: Desk) -> None:
     """Six clients, four starts within an hour, one chair; the losers' rival really overlaps."""
     calls = [
-        lambda number=number: desk.service().book(  # type: ignore[misc]
+        lambda number=number: desk.service().book(
             **desk.ask(start=TEN + number % 4 * 15 * MINUTE, client=f"Client {number}")
         )
         for number in range(6)
