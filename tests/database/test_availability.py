@@ -385,11 +385,6 @@ def test_where_nothing_is_free_nothing_is_offered(desk: Desk) -> None:
     assert () == conflict.value.alternatives
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the window ends before the slot that is exactly a radius later, but begins with the"
-    " one that is exactly a radius earlier",
-)
 def test_the_same_staff_member_comes_first_at_the_edge_of_the_search_too(desk: Desk) -> None:
     """Six hours earlier with Eli, six hours later with Amara: the one asked for comes first."""
     friday = TEN + 3 * DAY
@@ -475,10 +470,6 @@ def test_what_is_no_date_service_or_staff_member_is_refused(desk: Desk) -> None:
         service.free_slots(desk.salon.services["Colour"], TUESDAY, desk.salon.staff["Bruno"])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="what is falsy but not None goes to PostgreSQL unchecked (staff_id and check_id(...))",
-)
 @pytest.mark.parametrize("staff_id", [False, "", []], ids=repr)
 def test_what_is_falsy_is_no_staff_member_either(desk: Desk, staff_id: object) -> None:
     """Only None means everybody."""

@@ -357,11 +357,6 @@ def test_a_swap_is_refused_to_both(desk: Desk) -> None:
     assert before == desk.rows()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=InvalidRequest,
-    reason="check_id() holds every id against 32 bits, those of appointments have 64",
-)
 def test_an_appointment_far_along_is_still_served() -> None:
     """Ids are counted in 64 bits: the two-thousand-millionth client can cancel too."""
     with open_desk() as desk:

@@ -196,20 +196,12 @@ def test_buffers_are_kept_on_both_sides(hour: float, free: bool) -> None:
     assert ([start] if free else []) == listed
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="check() looks at other appointments where the calendar has them, and then says"
-    " OUTSIDE_HOURS; its docstring says that it does not look",
-)
 def test_a_check_does_not_look_at_other_appointments() -> None:
     """Who has the slot is for the strategy to say: a taken slot is a conflict, not a bad hour."""
     start = MONDAY + 9 * HOUR
     _calendar(busy=[CUT.blocked(start)]).check(CUT, CUT.slot(start), MONDAY)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a clock that tells a local time is added to by its wall, not its instant"
-)
 def test_notice_and_horizon_count_from_the_instant_not_from_the_wall_clock() -> None:
     """An hour of notice is an hour, on the night when the clocks go back too."""
     zone = ZoneInfo("Europe/Berlin")
