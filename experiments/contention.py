@@ -151,6 +151,12 @@ class Contention:
         ]
         return pd.DataFrame(rows)
 
+    def worded(self, names: Sequence[str]) -> str:
+        """Say for each name how many rounds broke a property, for who can't see the picture."""
+        counted = self.rounds.assign(faulty=(self.rounds[FAULTS] > 0).any(axis=1))
+        by_name = counted.groupby("strategy")["faulty"].agg(["sum", "size"])
+        return "; ".join(f"{n} {by_name['sum'][n]} of {by_name['size'][n]}" for n in names) + "."
+
     def verdicts(self, notebook: str) -> Verdicts:
         """Return what the races say about each property, and about the controls."""
         verdicts = Verdicts(notebook)

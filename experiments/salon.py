@@ -16,13 +16,18 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import Range
 
+from booking_core import schema
+from booking_core.booking import BookingService
 from booking_core.schema import location, offering, service, staff, time_off, working_hours
 from booking_core.slots import instant
+from booking_core.strategies import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import Connection, Table
+
+    from experiments.postgres import Database
 
 SALON = Path(__file__).parent.parent / "data" / "salon.toml"
 NOW = datetime(2030, 1, 6, 12, tzinfo=UTC)  # a Sunday, when experiments happen
@@ -101,6 +106,22 @@ def load(connection: Connection, path: Path = SALON) -> Salon:
                 reason=off["reason"],
             )
     return Salon(members, services)
+
+
+def open_salon(database: Database) -> tuple[Salon, BookingService]:
+    """Make the salon of `data/salon.toml` ready for bookings, as one would in production.
+
+    Args:
+        database: An empty one.
+
+    Returns:
+        The salon, and a service with the default strategy and the exclusion constraint behind it.
+    """
+    engine = database.engine()
+    with engine.begin() as connection:
+        schema.create(connection, DEFAULT(), backstop=True)
+        stored = load(connection)
+    return stored, BookingService(engine, clock=now)
 
 
 def plain(connection: Connection, size: int) -> Salon:
