@@ -1,1 +1,44 @@
-"""Every order of statements, on the real server."""
+"""Every order of statements, on the real PostgreSQL, with the real code.
+
+A race samples a few of the orders in which the clients' statements can run. The explorer tries
+all of them: unmodified code runs as clients whose every statement, COMMIT and ROLLBACK is a step
+that is let through by whoever searches. Who waits for whom is PostgreSQL's word.
+
+    from experiments.explore import explore, replay
+
+    result = explore("key_of_start", shape="overlapping")
+    result.counterexample.save("schedule.json")
+    replay("schedule.json")
+
+It is sound at the granularity of statements: the insides of the server are not reordered.
+
+`explore` is what one calls, `search` says which schedules are played, `independence` which of
+them are alike, `explorer` plays them, `turns` lets steps through one by one, `steering` stops
+them before they leave, `schedules` is what remains of one, `matrix` plays many cells at once.
+"""
+
+from experiments.explore.explore import (
+    ATTEMPTS,
+    SEARCHES,
+    NotReproduced,
+    explore,
+    explore_calls,
+    replay,
+    replays,
+)
+from experiments.explore.result import PROPERTIES, Result
+from experiments.explore.schedules import Counterexample, UnreadableSchedule
+
+__all__ = [
+    "ATTEMPTS",
+    "PROPERTIES",
+    "SEARCHES",
+    "Counterexample",
+    "NotReproduced",
+    "Result",
+    "UnreadableSchedule",
+    "explore",
+    "explore_calls",
+    "replay",
+    "replays",
+]

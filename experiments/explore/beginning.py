@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from psycopg import sql
 
@@ -22,11 +22,11 @@ class Beginning:
         rows: A query for what is to be known of a run before the tables are put back.
     """
 
-    def __init__(self, connection: psycopg.Connection, root: str, rows: str) -> None:
+    def __init__(self, connection: psycopg.Connection, root: str, rows: LiteralString) -> None:
         self._connection = connection
         self._runs = 0
-        tables = [
-            sql.Identifier(name)
+        names = [
+            name
             for (name,) in connection.execute(
                 """
                 WITH RECURSIVE touched(oid) AS (
@@ -36,43 +36,47 @@ class Beginning:
                 SELECT relname FROM touched JOIN pg_class USING (oid) ORDER BY relname = %s
                 """,
                 [root, root],
-            ).fetchall()
+            )
         ]
-        # Nobody may clean up behind the runs' backs: page counts decide about plans.
+        tables = [sql.Identifier(name) for name in names]
         for (name,) in connection.execute(
-            "SELECT oid::regclass::text FROM pg_class"
+            "SELECT relname FROM pg_class"
             " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         ).fetchall():
-            connection.execute(f"ALTER TABLE {name} SET (autovacuum_enabled = false)")  # type: ignore[call-overload]
+            # Nobody may clean up behind the runs' backs: page counts decide about plans.
+            connection.execute(
+                sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = false)").format(
+                    sql.Identifier(name)
+                )
+            )
         connection.execute("DROP SCHEMA IF EXISTS beginning CASCADE; CREATE SCHEMA beginning")
         for table in tables:
             connection.execute(
                 sql.SQL("CREATE TABLE beginning.{} AS TABLE {}").format(table, table)
             )
-        sequence = "pg_get_serial_sequence('{}', 'id')".format(root)
-        last = connection.execute(
-            f"SELECT coalesce(max(id), 1), count(*) > 0 FROM {root}"  # type: ignore[call-overload]
-        ).fetchone()
-        put_back = sql.SQL("; ").join(
+        insert = [
             sql.SQL("INSERT INTO {} OVERRIDING SYSTEM VALUE SELECT * FROM beginning.{}").format(
                 table, table
             )
             for table in reversed(tables)
+        ]
+        number = sql.SQL(
+            "SELECT setval(pg_get_serial_sequence({}, 'id'), coalesce(max(id), 1), count(*) > 0)"
+            " FROM {}"
+        ).format(sql.Literal(root), sql.Identifier(root))
+        delete = [sql.SQL("DELETE FROM {}").format(table) for table in tables]
+        together = sql.SQL("; ")
+        self._quickly = together.join([sql.SQL(rows), *delete, *insert, number])
+        truncate = sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(
+            sql.SQL(", ").join(tables)
         )
-        number = f"SELECT setval({sequence}, {last[0]}, {last[1]})"
-        delete = sql.SQL("; ").join(sql.SQL("DELETE FROM {}").format(table) for table in tables)
-        self._quickly = f"{rows}; " + sql.SQL("; ").join(
-            [delete, put_back, sql.SQL(number)]
-        ).as_string(connection)
-        self._truncate = sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE; {}; {}").format(
-            sql.SQL(", ").join(tables), put_back, sql.SQL(number)
-        )
-        connection.execute(self._truncate)
+        self._thoroughly = together.join([truncate, *insert, number])
+        connection.execute(self._thoroughly)
 
     def put_back(self) -> list[tuple[Any, ...]]:
         """Return the rows as the run left them, and make them what they were before it."""
         rows = self._connection.execute(self._quickly).fetchall()
         self._runs += 1
         if self._runs % TRUNCATE_EVERY == 0:
-            self._connection.execute(self._truncate)
+            self._connection.execute(self._thoroughly)
         return rows

@@ -18,15 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from experiments.explore.steering import IDLE, SteeredConnection, Turn, steered_engine
+from experiments.explore.steering import IDLE, Park, SteeredConnection, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import sqlalchemy
-
-GUARD_SECONDS = 10.0
-"""How long code under test may run without a step before the client is given up."""
 
 
 class Dismissed(BaseException):
@@ -46,10 +43,8 @@ class Client:
 
     Args:
         number: Which client it is.
-        url: The database.
-        settings: Settings of the server for its sessions.
+        connect: Makes its engine, given what a step waits in.
         inline: Whether a step may be played at once, without being parked for.
-        prepares: Whether a statement may be prepared.
         guard_seconds: How long its code may run without a step.
 
     Attributes:
@@ -58,33 +53,34 @@ class Client:
         answer: What its code returned; None where it ended otherwise.
         failure: How its code ended otherwise.
         done: Whether its code has ended.
+        running: Whether its code is running right now.
+        dismissed: Whether the run is over for it.
     """
 
     def __init__(
         self,
         number: int,
-        url: sqlalchemy.URL,
-        settings: dict[str, str],
+        connect: Callable[[Park], sqlalchemy.Engine],
         inline: Callable[[Turn], bool],
-        prepares: Callable[[str], bool],
-        guard_seconds: float = GUARD_SECONDS,
+        guard_seconds: float,
     ) -> None:
         self.number = number
         self.turn: Turn | None = None
         self.answer: Any = None
         self.failure: BaseException | None = None
         self.done = True
+        self.running = False
+        self.dismissed = False
         self._inline = inline
         self._guard = guard_seconds
         self._connections: set[SteeredConnection] = set()
-        self.dismissed = False
         self._work: Callable[[], Any] | None = None
         self._reply: tuple[Any, BaseException | None] = (None, None)
         self._may_go = threading.Lock()
         self._has_parked = threading.Lock()
         self._may_go.acquire()
         self._has_parked.acquire()
-        self.engine = steered_engine(url, self._park, prepares, settings)
+        self.engine = connect(self._park)
         self._thread = threading.Thread(target=self._run, name=f"client {number}", daemon=True)
         self._thread.start()
 
@@ -146,18 +142,23 @@ class Client:
         self._connections = {each for each in self._connections if not each.closed}
 
     def close(self) -> None:
-        """End the thread and close the connections."""
+        """End the thread and close the connections, whatever the code is doing."""
+        self.dismissed = True
+        try:
+            if self.running:
+                # It is parked nowhere; the exception reaches it between two of its instructions.
+                ident = ctypes.c_ulong(self._thread.ident or 0)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Dismissed))
+                self._await_parked()
+            if not self.done:
+                self.resume(None, Dismissed())
+        except Stuck:
+            return  # a daemon, which ends with the process
         self._work = None
         self._may_go.release()
         self.engine.dispose()
         for connection in self._connections:
             connection.close()
-
-    def give_up(self) -> None:
-        """Tell a thread that is stuck to end, and close its connections under it."""
-        self.dismissed = True
-        ident = ctypes.c_ulong(self._thread.ident or 0)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Dismissed))
 
     @property
     def pids(self) -> list[int]:
@@ -165,9 +166,14 @@ class Client:
         return [each.pgconn.backend_pid for each in self._connections if not each.closed]
 
     def _resume(self) -> None:
+        self.running = True
         self._may_go.release()
+        self._await_parked()
+
+    def _await_parked(self) -> None:
         if not self._has_parked.acquire(timeout=self._guard):
             raise Stuck(self.number)
+        self.running = False
 
     def _park(self, turn: Turn) -> Any:  # noqa: ANN401 - psycopg's
         """Wait for the turn; runs in the client's thread."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from experiments.connection import connect
@@ -20,12 +21,15 @@ from experiments.explore.blockers import Blockers
 from experiments.explore.clients import Client, Stuck
 from experiments.explore.plays import Ending, Judgement, Play
 from experiments.explore.statements import Recogniser, Statement
+from experiments.explore.steering import steered_engine
 from experiments.explore.turns import DEADLOCK, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from experiments.explore.steering import Turn
+    import sqlalchemy
+
+    from experiments.explore.steering import Park, Turn
     from experiments.postgres import Database
 
     Chooser = Callable[[Turns], int | None]
@@ -168,7 +172,7 @@ class Explorer:
         Raises:
             Learnt: More is written than was thought.
         """
-        turns, broken = self._turns, ""
+        turns, broken, stuck = self._turns, "", False
         steps = [0] * self.play.clients
         try:
             turns.begin(self._works)
@@ -183,16 +187,16 @@ class Explorer:
                     turns.dismiss()
                     break
                 turns.grant(client)
-        except Stuck as stuck:
-            broken = str(stuck)
+        except Stuck as error:
+            broken, stuck = str(error), True
         taken = turns.taken
         endings = [self._ending(client, taken) for client in self._clients]
-        if broken.startswith("client") and "neither" in broken:
+        if stuck:
             self._replace_all()
         else:
             unlock = any(turn.statement and turn.statement.outlives for turn in taken)
-            for client in self._clients:
-                client.tidy(unlock=unlock)
+            for each in self._clients:
+                each.tidy(unlock=unlock)
         judgement = self.play.close_run(endings)
         if self._learnt:
             self._learnt = False
@@ -218,7 +222,7 @@ class Explorer:
         for first in range(self.play.clients):
             for _ in range(2):
                 try:
-                    self.run(lambda turns, first=first: in_order(turns, first))
+                    self.run(partial(in_order, first=first))
                 except Learnt:
                     continue
 
@@ -241,6 +245,9 @@ class Explorer:
             self._turns.note(turn)
         return background
 
+    def _connect(self, park: Park) -> sqlalchemy.Engine:
+        return steered_engine(self._database.url, park, self._prepares, self._settings)
+
     def _prepares(self, sql: str) -> bool:
         statement = self._recognise(sql)
         return statement.only_reads and not self._written.seen_by(statement)
@@ -248,14 +255,7 @@ class Explorer:
     def _hire(self) -> None:
         self._idle: dict[Any, bool] = {}
         self._clients = [
-            Client(
-                number,
-                self._database.url,
-                self._settings,
-                self._background,
-                self._prepares,
-                self._guard,
-            )
+            Client(number, self._connect, self._background, self._guard)
             for number in range(self.play.clients)
         ]
         self._works = self.play.works([client.engine for client in self._clients])
@@ -263,10 +263,7 @@ class Explorer:
 
     def _dismiss_all(self) -> None:
         for client in self._clients:
-            if client.done:
-                client.close()
-            else:
-                client.give_up()
+            client.close()
 
     def _replace_all(self) -> None:
         """Somebody is stuck: start again with other clients and other connections."""

@@ -29,8 +29,8 @@ from experiments.explore.statements import ALL, KEY_SHARE, NO_KEY_UPDATE, TABLE_
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from experiments.explore.steering import Turn
     from experiments.explore.statements import Statement
+    from experiments.explore.steering import Turn
 
 _ROW_CONFLICT = 5
 # Manual: table 13.2, Conflicting Lock Modes.

@@ -72,6 +72,16 @@ class Result:
     counterexample: Counterexample | None = None
     notes: list[str] = field(default_factory=list)
 
+    def start_again(self) -> None:
+        """Forget what was counted, but not what was asked."""
+        asked = {
+            name: getattr(self, name)
+            for name in ("strategy", "shape", "clients", "search", "attempts", "attempts_bounded")
+        }
+        fresh = Result(**asked)
+        for each in fields(Result):
+            setattr(self, each.name, getattr(fresh, each.name))
+
     @property
     def holds(self) -> bool:
         """Whether no schedule broke a property, and none broke the code under test."""

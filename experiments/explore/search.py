@@ -16,21 +16,20 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
+from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
+from experiments.explore.explorer import in_order
 from experiments.explore.independence import Footprint, Ledger, independent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from experiments.explore.explorer import Explorer, Run
     from experiments.explore.steering import Turn
     from experiments.explore.turns import Turns
-
-
-class Diverged(Exception):
-    """A path can't be followed: the server decided otherwise than before."""
 
 
 class Choice(NamedTuple):
@@ -149,7 +148,7 @@ class _Walk:
         """Choose whose step is next."""
         self._settle()
         ready = turns.ready
-        if self.cut or self.diverged:
+        if self.diverged:
             return self._note(turns, _going_on(ready, self._last))
         position = len(self._path)
         if self._fork is not None and position <= len(self._fork.path):
@@ -157,7 +156,7 @@ class _Walk:
         awake = [client for client in ready if client not in self._asleep]
         if not awake:
             self.cut = True
-            return self._note(turns, _going_on(ready, self._last))
+            return None
         return self._note(turns, self._branch(turns, awake))
 
     def _follow(self, turns: Turns, fork: Fork, position: int) -> int:
@@ -218,22 +217,88 @@ class _Walk:
         self._pending.clear()
 
 
-def _going_on(ready: dict[int, Turn], last: Turn | None) -> int:
-    return last.client if last and last.client in ready else min(ready)
+class Following:
+    """Makes given choices, and any where they can't be made.
 
+    Args:
+        choices: Whose step is let through at each choice.
 
-def following(choices: tuple[int, ...]) -> Callable[[Turns], int | None]:
-    """Return a chooser that makes these choices.
-
-    Raises:
-        Diverged: When called, where a client whose turn it is isn't ready.
+    Attributes:
+        diverged: Whether they could not all be made, or did not suffice.
     """
-    left = iter(choices)
 
-    def choose(turns: Turns) -> int | None:
-        client = next(left, None)
+    def __init__(self, choices: Sequence[int]) -> None:
+        self._left = iter(choices)
+        self.diverged = False
+
+    def __call__(self, turns: Turns) -> int:
+        """Choose whose step is next."""
+        client = next(self._left, None)
         if client is None or client not in turns.ready:
-            raise Diverged
+            self.diverged = True
+            return min(turns.ready)
         return client
 
-    return choose
+
+class Sampled:
+    """Schedules drawn at random, in such a way that hard-to-find faults have a chance (PCT).
+
+    Every client gets a priority, and whoever has the highest of those that are ready goes on. At
+    `depth - 1` steps drawn at random, the client that has the turn gets the lowest. For n clients
+    that make k steps in all, a fault that needs `depth` steps in a certain order shows in each
+    run with a probability of at least 1 / (n * k ** (depth - 1)), whatever the fault is.
+    (Burckhardt and others, "A Randomized Scheduler with Probabilistic Guarantees of Finding
+    Bugs", 2010.)
+
+    Args:
+        explorer: Plays them.
+        schedules: How many.
+        seed: What the draws depend on.
+        depth: How many steps in a certain order a fault may need.
+    """
+
+    exhausted = False
+    lost = 0
+
+    def __init__(self, explorer: Explorer, *, schedules: int, seed: int, depth: int) -> None:
+        self._explorer = explorer
+        self._schedules = schedules
+        self._depth = depth
+        self._source = Random(seed)  # noqa: S311 - no secret
+        self._steps = 1
+
+    @property
+    def bound(self) -> float:
+        """The probability, at least, that one run shows a fault of that depth."""
+        return 1.0 / (self._explorer.play.clients * pow(self._steps, self._depth - 1))
+
+    def runs(self) -> Iterator[Run | None]:
+        """Play schedule after schedule."""
+        # The longest of a few runs tells how many steps there are.
+        for first in range(self._explorer.play.clients):
+            run = self._explorer.run(partial(in_order, first=first))
+            self._steps = max(self._steps, len(run.choices))
+        for _ in range(self._schedules):
+            run = self._explorer.run(self._priorities())
+            self._steps = max(self._steps, len(run.choices))
+            yield run
+
+    def _priorities(self) -> Callable[[Turns], int]:
+        clients = list(range(self._explorer.play.clients))
+        self._source.shuffle(clients)
+        changes = {self._source.randrange(self._steps) for _ in range(self._depth - 1)}
+        steps = count()
+
+        def choose(turns: Turns) -> int:
+            chosen = min(turns.ready, key=clients.index)
+            if next(steps) in changes:
+                clients.remove(chosen)
+                clients.append(chosen)
+                chosen = min(turns.ready, key=clients.index)
+            return chosen
+
+        return choose
+
+
+def _going_on(ready: dict[int, Turn], last: Turn | None) -> int:
+    return last.client if last and last.client in ready else min(ready)

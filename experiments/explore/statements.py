@@ -13,12 +13,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, LiteralString, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     import psycopg
+
+Changes = dict[str, frozenset[str]]
 
 ALL = "*"
 """Stands for every column."""
@@ -41,6 +44,7 @@ _WORDS = re.compile(
     r"""--[^\n]*|/\*.*?\*/|\$\w*\$|'(?:[^']|'')*'|%\(\w+\)s|%s|"(?:[^"]|"")*"|[a-z_]\w*|::|\S""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
+_SYSTEM = ("pg_catalog", "information_schema")
 _READING = {"select", "insert", "update", "delete", "with", "values", "table"}
 _SETTING = {"set", "show", "reset", "savepoint", "release", "begin", "start", "discard"}
 # Volatile, yet they neither see nor change what another client could notice.
@@ -74,7 +78,7 @@ class Statement:
     recognised: bool = True
     tables: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
-    writes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    writes: Changes = field(default_factory=dict)
     row_lock: int = 0
     table_lock: int | None = None
     advisory: bool = False
@@ -112,26 +116,25 @@ class Recogniser:
     """
 
     def __init__(self, connection: psycopg.Connection) -> None:
-        def column(query: str) -> set[str]:
-            return {str(row[0]) for row in connection.execute(query)}
+        def column(query: LiteralString) -> set[str]:
+            return {str(row[0]) for row in connection.execute(query, [list(_SYSTEM)])}
 
-        ours = (
-            "relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)"
-        )
         self._tables = column(
-            f"SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND {ours}"
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p')"
+            " AND relnamespace::regnamespace::text <> ALL (%s)"
         )
         # A view's definition is not followed, nor a trigger's function.
         self._opaque = column(
-            f"SELECT relname FROM pg_class WHERE relkind IN ('v', 'm', 'f') AND {ours}"
+            "SELECT relname FROM pg_class WHERE relkind IN ('v', 'm', 'f')"
+            " AND relnamespace::regnamespace::text <> ALL (%s)"
         ) | column(
             "SELECT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
-            " WHERE NOT tgisinternal"
+            " WHERE NOT tgisinternal AND relnamespace::regnamespace::text <> ALL (%s)"
         )
         self._volatile = (
             column(
                 "SELECT proname FROM pg_proc WHERE provolatile = 'v'"
-                " AND pronamespace = 'pg_catalog'::regnamespace"
+                " AND pronamespace::regnamespace::text = ANY (%s)"
             )
             - _HARMLESS
         )
@@ -139,8 +142,8 @@ class Recogniser:
             str(name): _Function(str(body), bool(harmless))
             for name, body, harmless in connection.execute(
                 "SELECT proname, prosrc, provolatile = 'i' FROM pg_proc"
-                " WHERE pronamespace NOT IN"
-                " ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)"
+                " WHERE pronamespace::regnamespace::text <> ALL (%s)",
+                [list(_SYSTEM)],
             )
         }
         self.references: dict[str, frozenset[str]] = {}
@@ -173,7 +176,7 @@ class Recogniser:
                 return Statement(serializable=raised)
             case [first, *_] if first not in _READING:
                 return self._opaque_to_us(words)
-        called = {word for word, after in zip(words, words[1:], strict=False) if after == "("}
+        called = {word for word, after in pairwise(words) if after == "("}
         if called & self._volatile or self._opaque.intersection(words) or "$$" in words:
             return self._opaque_to_us(words)
         own = [self._functions[name] for name in called if name in self._functions]
@@ -181,7 +184,7 @@ class Recogniser:
             return self._opaque_to_us(words, own)
         advisory = {word for word in called if "advisory" in word}
         return Statement(
-            tables=self._tables.intersection(words),
+            tables=frozenset(self._tables.intersection(words)),
             words=frozenset(words),
             writes=dict(self._writes(words)),
             row_lock=_row_lock(words),
@@ -205,7 +208,9 @@ class Recogniser:
             outlives=True,
             tables=frozenset(self._tables),
             words=frozenset({ALL, *words}),
-            writes=reduce(_merged, map(self._writes, [words, *bodies])) if readable else everything,
+            writes=reduce(_merged, map(self._writes, [words, *bodies]), {})
+            if readable
+            else everything,
         )
 
     def _lock_table(self, words: list[str]) -> Statement:
@@ -218,7 +223,7 @@ class Recogniser:
             ),
             len(TABLE_MODES) - 1,
         )
-        tables = self._tables.intersection(words)
+        tables = frozenset(self._tables.intersection(words))
         # Nobody may take a read of a locked table for one that commutes with everything.
         return Statement(
             tables=tables,
@@ -227,8 +232,8 @@ class Recogniser:
             writes=dict.fromkeys(tables, frozenset({ALL})),
         )
 
-    def _writes(self, words: list[str]) -> dict[str, frozenset[str]]:
-        found: dict[str, frozenset[str]] = {}
+    def _writes(self, words: list[str]) -> Changes:
+        found: Changes = {}
         for position, word in enumerate(words):
             before = words[position - 1] if position else ""
             after = words[position + 1 : position + 4]
@@ -247,9 +252,7 @@ class Recogniser:
         return found
 
 
-def _merged(
-    one: dict[str, frozenset[str]], other: dict[str, frozenset[str]]
-) -> dict[str, frozenset[str]]:
+def _merged(one: Changes, other: Changes) -> Changes:
     return {
         table: one.get(table, frozenset()) | other.get(table, frozenset())
         for table in one.keys() | other.keys()

@@ -10,6 +10,7 @@ statement that follows), SAVEPOINT, the end of a transaction that never began.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,14 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from psycopg.pq.abc import PGresult
 
     from experiments.explore.schedules import Kind
     from experiments.explore.statements import Statement
 
-    Park = Callable[["Turn"], Any]
+Park = Callable[["Turn"], Any]
 
 IDLE = TransactionStatus.IDLE
 # Generators of psycopg that are no step, whatever they do.
@@ -87,6 +88,8 @@ class Turn:
 
 class SteeredCursor(psycopg.Cursor[Any]):
     """A cursor that remembers what it was asked, since the generator does not say."""
+
+    _conn: SteeredConnection
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:  # noqa: ANN401 - psycopg's
         """Execute a statement."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import select
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.waiting import Ready, Wait
@@ -127,7 +128,7 @@ class Turns:
 
     def _fly(self, client: int, turn: Turn) -> None:
         """Send a step; answered it may be at once, or much later."""
-        self._advance(client, turn, lambda: next(turn.generator))
+        self._advance(client, turn, partial(next, turn.generator))
 
     def _advance(self, client: int, turn: Turn, go_on: Callable[[], Wait]) -> None:
         try:
@@ -180,12 +181,8 @@ class Turns:
         for socket, client in sockets.items():
             ready = (Ready.R if socket in readable else 0) | (Ready.W if socket in writable else 0)
             if ready:
-                generator = self._flights[client].turn.generator
-                self._advance(
-                    client,
-                    self._flights[client].turn,
-                    lambda generator=generator, ready=ready: generator.send(Ready(ready)),
-                )
+                turn = self._flights[client].turn
+                self._advance(client, turn, partial(turn.generator.send, Ready(ready)))
         return bool(readable or writable)
 
     def _look(self) -> None:
