@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from desk import MINUTE, NOW, TEN, Desk, open_desk, refused
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
 
 from booking_core import BookingService
 from booking_core.schema import metadata
@@ -29,11 +30,9 @@ def desk() -> Iterator[Desk]:
 
 def _counts(engine: Engine) -> dict[str, int]:
     """Return how many rows each table has."""
+    counts = ", ".join(f"(SELECT count(*) FROM {name}) AS {name}" for name in metadata.tables)
     with engine.connect() as connection:
-        return {
-            name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one()
-            for name in metadata.tables
-        }
+        return connection.execute(text(f"SELECT {counts}")).one()._asdict()
 
 
 # When it can't be; the same whether one books or moves there.
@@ -117,14 +116,14 @@ BOOKINGS: list[Any] = [
 
 
 @pytest.mark.parametrize(("different", "code"), BOOKINGS)
-@pytest.mark.parametrize("key", [None, "a key"], ids=["", "with a key"])
 def test_a_bad_booking_is_refused_and_writes_nothing(
-    desk: Desk, different: dict[str, Any], code: str, key: str | None
+    desk: Desk, different: dict[str, Any], code: str
 ) -> None:
     """Whatever is wrong with a request, the reply says what, and no table has grown."""
     before = _counts(desk.engine)
-    with refused(code):
-        desk.service().book(**desk.ask(**{"key": key} | different))
+    for key in (None, "a key"):
+        with refused(code):
+            desk.service().book(**desk.ask(**{"key": key} | different))
     assert before == _counts(desk.engine)
 
 
@@ -222,3 +221,17 @@ def test_a_naive_clock_is_a_fault_of_the_product_not_of_the_client(desk: Desk) -
     with pytest.raises((TypeError, ValueError)):
         service.book(**desk.ask())
     assert before == desk.rows()
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the constraint service_grid_in_minutes asks for a minute at least only"
+)
+@pytest.mark.parametrize("grid", ["90 seconds", "1 minute 1 microsecond", "25 hours", "1 month"])
+def test_a_grid_that_could_not_be_kept_is_not_stored(desk: Desk, grid: str) -> None:
+    """A grid in half minutes would be offered and then refused; one beyond a day means nothing."""
+    with pytest.raises(IntegrityError):
+        desk.execute(
+            "INSERT INTO service (name, duration, buffer_after, grid)"
+            " VALUES (:grid, '1 hour', '0', CAST(:grid AS interval))",
+            grid=grid,
+        )

@@ -18,7 +18,6 @@ from booking_core import (
     Booking,
     BookingConflict,
     BookingError,
-    InvalidRequest,
     Slot,
 )
 from booking_core.requests import digest

@@ -96,7 +96,7 @@ def _may_be_booked(slow: SlowCalendar, minute: int) -> bool:
     return True
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(calendars(), st.integers(-WINDOW // 2 - 700, -WINDOW // 2 + 700))
 def test_booking_allows_exactly_what_the_rules_do(slow: SlowCalendar, ago: int) -> None:
     """A slot that is listed passes the check of a booking, and one that is not does not."""
