@@ -325,7 +325,8 @@ class _Campaign:
         result.deadlocks += run.deadlocks
         result.waits += sum(bool(turn.waited_for) for turn in run.turns)
         result.busy += judgement.words.count("busy")
-        result.retries += judgement.retries
+        result.retries += sum(judgement.attempts) - len(judgement.attempts)
+        result.most_attempts = max((result.most_attempts, *judgement.attempts))
         if run.broken:
             result.broken[run.broken] += 1
             return

@@ -20,6 +20,7 @@ from experiments import history
 from experiments.explore.beginning import Beginning
 from experiments.explore.schedules import ClientReply, StoredRow
 from experiments.history import Reply, Row
+from experiments.linearize import Operation, linearizable
 from experiments.shapes import Place
 from experiments.stage import Answer, Stage
 
@@ -64,7 +65,7 @@ class Judgement:
         before: The rows at the beginning.
         after: The rows at the end.
         words: What each client was told, in a word.
-        retries: How many tries there were beyond each client's first.
+        attempts: How many tries each client had.
     """
 
     faults: dict[str, int]
@@ -73,7 +74,7 @@ class Judgement:
     before: tuple[StoredRow, ...] = ()
     after: tuple[StoredRow, ...] = ()
     words: tuple[str, ...] = ()
-    retries: int = 0
+    attempts: tuple[int, ...] = ()
 
 
 class Play(Protocol):
@@ -225,6 +226,8 @@ class BookingPlay(Stage):
             {row.id: _row(row) for row in after},
             double_bookings=sum(_overlap(*pair) for pair in combinations(confirmed, 2)),
         )
+        if not faults and not self._explained(answers, endings, after):
+            faults = replace(faults, dishonest_replies=1)
         names = {row.id: (row.staff, row.starts, row.client) for row in after}
         outcome = (
             tuple(
@@ -244,8 +247,24 @@ class BookingPlay(Stage):
             before=self._first,
             after=after,
             words=tuple(answer.reply.outcome for answer in answers),
-            retries=sum(answer.attempts - 1 for answer in answers),
+            attempts=tuple(answer.attempts for answer in answers),
         )
+
+    def _explained(
+        self, answers: Sequence[Answer], endings: Sequence[Ending], after: Sequence[StoredRow]
+    ) -> bool:
+        """Whether the requests in some order would have been told the same."""
+        operations = [
+            Operation(
+                call,
+                answer.reply,
+                ending.invoked,
+                ending.replied,
+                None if call.existing is None else self._existing[call.existing],
+            )
+            for call, answer, ending in zip(self.scene.calls, answers, endings, strict=True)
+        ]
+        return linearizable(operations, self._before, {row.id: _row(row) for row in after})
 
     def _as_charged(self, answer: Answer, answers: Sequence[Answer]) -> Reply:
         """A reply as it is held against the strategy.

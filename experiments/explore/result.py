@@ -37,6 +37,7 @@ class Result:
         deadlocks: Transactions that the server ended because all waited in a circle.
         busy: Replies `busy`.
         retries: Tries beyond each client's first.
+        most_attempts: The most tries that any request had.
         waits: Steps that waited in the server.
         repeated: Schedules that were repeated, since an order in them is the server's decision.
         varied: How many of them came to something else when repeated, or could not be repeated.
@@ -63,6 +64,7 @@ class Result:
     deadlocks: int = 0
     busy: int = 0
     retries: int = 0
+    most_attempts: int = 0
     waits: int = 0
     repeated: int = 0
     varied: int = 0
@@ -107,6 +109,7 @@ class Result:
             "deadlocks": self.deadlocks,
             "busy": self.busy,
             "retries": self.retries,
+            "most_attempts": self.most_attempts,
             "waits": self.waits,
             "repeated": self.repeated,
             "varied": self.varied,

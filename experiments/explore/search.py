@@ -270,7 +270,8 @@ class Sampled:
     @property
     def bound(self) -> float:
         """The probability, at least, that one run shows a fault of that depth."""
-        return 1.0 / (self._explorer.play.clients * pow(self._steps, self._depth - 1))
+        chances: float = self._explorer.play.clients * self._steps ** (self._depth - 1)
+        return 1 / chances
 
     def runs(self) -> Iterator[Run | None]:
         """Play schedule after schedule."""
