@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from experiments.explore import labels
+from experiments.explore.transcript import chosen
 from experiments.figures import BLUE, GREEN, GREY, HELD, INK, ORANGE, SKY, STYLE, VERMILION
 from experiments.shapes import SHAPES
 
@@ -58,8 +59,8 @@ class _Picture:
     def __init__(self, found: Counterexample, title: str) -> None:
         self._found = found
         self._width = 2 * MARGIN + GUTTER + found.clients * LANE + (found.clients - 1) * GAP
-        shown = [number for number, step in enumerate(found.steps) if not step.background]
-        self._tops = self._place(shown)
+        self._steps = dict(chosen(found))
+        self._tops = self._place()
         self._stored = sorted(
             (row for row in found.after if row.status == "confirmed"),
             key=lambda row: (row.staff, row.starts, row.id),
@@ -71,19 +72,19 @@ class _Picture:
             self._axis.set(xlim=(0, self._width), ylim=(height, 0))
             self._axis.set_axis_off()
             self._heading(title)
-            self._transactions(shown)
-            for number in shown:
+            self._transactions()
+            for number in self._steps:
                 self._step(number)
             self._breaches()
             self._replies()
             self._rows()
 
-    def _place(self, shown: list[int]) -> dict[int, float]:
+    def _place(self) -> dict[int, float]:
         """Say at which height each step begins; the bars of what broke need room too."""
         tops, top = {}, HEAD
         self._bars: list[tuple[float, str]] = []
         for number in range(len(self._found.steps)):
-            if number in shown:
+            if number in self._steps:
                 tops[number] = top
                 top += ROW
             broken = [each for each in self._found.breaches if each.step == number]
@@ -122,19 +123,18 @@ class _Picture:
         )  # fmt: skip
         self._text(MARGIN, HEAD - 0.36, "time", fontsize=SMALL, color="#555555")
 
-    def _transactions(self, shown: list[int]) -> None:
+    def _transactions(self) -> None:
         """Shade each lane from a BEGIN to the end of its transaction."""
         level = self._found.isolation
         fixed = level in ("REPEATABLE READ", "SERIALIZABLE")
         for client in range(self._found.clients):
             left, began = self._left(client), None
-            for number in shown:
-                step = self._found.steps[number]
+            for number, step in self._steps.items():
                 if step.client != client:
                     continue
                 if step.begin:
                     began = self._tops[number]
-                if began is not None and (step.kind != "statement" or number == shown[-1]):
+                if began is not None and (step.kind != "statement" or number == max(self._steps)):
                     bottom = self._tops[number] + BOX + 0.05
                     self._box(
                         left - 0.09, began - 0.21, LANE + 0.18, bottom - began + 0.21,
@@ -145,7 +145,7 @@ class _Picture:
                     began = None
 
     def _step(self, number: int) -> None:
-        step, top = self._found.steps[number], self._tops[number]
+        step, top = self._steps[number], self._tops[number]
         left, what, came = self._left(step.client), labels.action(step), labels.outcome(step)
         colour = COLOURS.get(what.split()[0], "white")
         ink = "white" if step.kind != "statement" else INK

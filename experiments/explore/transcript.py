@@ -11,6 +11,7 @@ Manual: 13.2 Transaction Isolation. Style: github.com/ept/hermitage.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -37,9 +38,7 @@ def transcript(found: Counterexample) -> str:
 def described(found: Counterexample) -> str:
     """Say in one paragraph what happens, for who can't see the picture."""
     told = []
-    for step in found.steps:
-        if step.background:
-            continue
+    for _, step in chosen(found):
         words = f"{labels.client(step.client)}: {labels.action(step)}"
         if step.waited:
             words += f", waits for {labels.clients(step.waited_for)}"
@@ -53,13 +52,32 @@ def statement(sql: str) -> str:
     """Lay a statement out in lines that fit a page, without breaking what is quoted."""
     kept = re.sub(r"'(?:[^']|'')*'", lambda quoted: quoted[0].replace(" ", "\0"), labels.tidy(sql))
     lines = wrap(
-        " ".join(kept.split(" ")),
+        " ".join(kept.split()),
         WIDTH,
         subsequent_indent=INDENT,
         break_long_words=False,
         break_on_hyphens=False,
     )
     return "\n".join(lines).replace("\0", " ")
+
+
+def chosen(found: Counterexample) -> list[tuple[int, Step]]:
+    """Return the steps that are choices of the schedule, each with its number.
+
+    Where a transaction was opened by a read that is left out, its first step that is not left
+    out has the BEGIN: a READ COMMITTED transaction takes no snapshot with it.
+    """
+    left: dict[int, str] = {}
+    steps = []
+    for number, step in enumerate(found.steps):
+        if step.background:
+            left[step.client] = step.begin or left.get(step.client, "")
+            if step.kind != "statement":
+                left.pop(step.client)
+            continue
+        begin = left.pop(step.client, "") or step.begin
+        steps.append((number, replace(step, begin=begin)))
+    return steps
 
 
 def _head(found: Counterexample) -> Iterator[str]:
@@ -74,14 +92,13 @@ def _head(found: Counterexample) -> Iterator[str]:
 
 
 def _body(found: Counterexample) -> Iterator[str]:
-    broken = {breach.step for breach in found.breaches}
-    for number, step in enumerate(found.steps):
-        if not step.background:
-            yield from _step(number, step, found)
-        if number in broken:
-            for breach in found.breaches:
-                if breach.step == number:
-                    yield f"-- HERE. {labels.breach(breach)}"
+    steps = dict(chosen(found))
+    for number in range(len(found.steps)):
+        if number in steps:
+            yield from _step(number, steps[number], found)
+        for breach in found.breaches:
+            if breach.step == number:
+                yield f"-- HERE. {labels.breach(breach)}"
 
 
 def _step(number: int, step: Step, found: Counterexample) -> Iterator[str]:
