@@ -115,6 +115,11 @@ class Contention:
         frame["ratio"] = frame["median_ms"] / frame["shape"].map(default)
         return frame
 
+    def medians(self) -> pd.DataFrame:
+        """Return the median time of a request in ms: a row a strategy, a column a shape."""
+        table = self.latencies().pivot_table("median_ms", "strategy", "shape", sort=False)
+        return table.rename(columns={name: shape.title for name, shape in SHAPES.items()})
+
     def summary(self) -> pd.DataFrame:
         """Return one row a strategy, for readers: what it answered and what broke."""
         requests, rounds = self.requests, self.rounds
@@ -137,12 +142,12 @@ class Contention:
         broken = self.faulty().groupby("strategy")["faulty"].sum()
         rows = [
             {
-                "strategy": strategy.name,
+                "strategy": strategy.name + " (default)" * (strategy.name == DEFAULT.name),
                 "held": "yes" if broken[strategy.name] == 0 else "NO",
                 "choose when": strategy.choose_when,
                 "makes wait": strategy.traits.neighbours_wait,
                 **{
-                    f"{SHAPES[shape].title}, time against {DEFAULT.name}": f"{ratio:.2f}"
+                    f"{SHAPES[shape].title}: time": f"× {ratio:.2f}"
                     for shape in (EASIEST, *NEIGHBOURLY)
                     if pd.notna(ratio := latencies.get((strategy.name, shape)))
                 },

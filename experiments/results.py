@@ -93,10 +93,24 @@ def show_table(frame: pd.DataFrame, *, name: str, caption: str) -> None:
     Raises:
         ValueError: The name can't be a file's, or the caption is empty.
     """
+    save_table(frame, name=name, caption=caption)
+    show_html(tables.to_html(frame, caption), tables.to_text(frame, caption))
+
+
+def save_table(frame: pd.DataFrame, *, name: str, caption: str) -> None:
+    """Save data that is too long to be shown, in full precision.
+
+    Args:
+        frame: The data. A named index becomes columns, an unnamed one is dropped.
+        name: Lower case, digits, `_` and `-`; unique in the notebook.
+        caption: One sentence that says what the data are.
+
+    Raises:
+        ValueError: The name can't be a file's, or the caption is empty.
+    """
     _check_name(name)
     if not caption.strip():
         raise ValueError(f"table {name!r} needs a caption")
-    show_html(tables.to_html(frame, caption), tables.to_text(frame, caption))
     named = any(index is not None for index in frame.index.names)
     data = frame.reset_index(drop=not named)
     _save(f"data/{name}.csv", data.to_csv(index=False).encode())
