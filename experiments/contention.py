@@ -147,7 +147,7 @@ class Contention:
                 "choose when": strategy.choose_when,
                 "makes wait": strategy.traits.neighbours_wait,
                 **{
-                    f"{SHAPES[shape].title}: time": f"× {ratio:.2f}"
+                    f"{SHAPES[shape].title}: time": f"{ratio:.2f}"
                     for shape in (EASIEST, *NEIGHBOURLY)
                     if pd.notna(ratio := latencies.get((strategy.name, shape)))
                 },
@@ -207,6 +207,8 @@ class Contention:
         return verdicts
 
     def _judge_controls(self, verdicts: Verdicts) -> None:
+        if not self.controls:
+            return
         missed = [control.name for control in self.controls if not self._caught(control)]
         caught = len(self.controls) - len(missed)
         verdicts.add(

@@ -139,8 +139,19 @@ def races(  # noqa: PLR0913 - an experiment has as many parameters
     """Race every shape at every level in one fresh database; otherwise as `race`.
 
     Args:
-        levels: Numbers of clients.
+        strategy: A strategy, its class, its name, or `module:attribute`.
+        levels: Numbers of clients, each 1 to 1000.
+        rounds: How often each shape is raced at each level.
         shapes: Names of `experiments.shapes.SHAPES`.
+        hold_ms: Milliseconds that a client spends between check and insert.
+        seed: For the jitter between tries.
+        on: Which server; the process's own if left out.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        BadExperiment: A parameter is out of range.
+        UnknownStrategy: There is no such strategy.
+        UnsupportedServer: The server is too old for it.
     """
     chosen = find_strategy(strategy)
     _check(levels, shapes, rounds, hold_ms)
