@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -196,6 +197,11 @@ class Client:
         return value
 
     def _run(self) -> None:
+        # An exception that was sent to code which then ended by itself arrives late.
+        with suppress(Dismissed):
+            self._work_on()
+
+    def _work_on(self) -> None:
         while True:
             self._may_go.acquire()
             if self._work is None:

@@ -295,6 +295,10 @@ class _Campaign:
                 continue
             break
         result.varied += search.lost
+        if search.lost:
+            result.notes.append(
+                f"{search.lost} paths began with a decision of the server that it did not repeat"
+            )
         if isinstance(search, Sampled):
             result.bound = f"each run shows a fault with probability {search.bound:.2g} or more"
         if not self._explorer.deadlock_timeout_lowered and result.deadlocks:

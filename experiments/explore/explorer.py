@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy
 
-    from experiments.explore.steering import Park, Turn
+    from experiments.explore.steering import Park, SteeredConnection, Turn
     from experiments.postgres import Database
 
     Chooser = Callable[[Turns], int | None]
@@ -129,6 +129,11 @@ class Explorer:
         self._guard = guard_seconds
         self._written = _Written()
         self._learnt = False
+        self._idle: dict[SteeredConnection, bool] = {}
+        self._noted: list[int] = []
+        self._clients: list[Client] = []
+        self._works: list[Callable[[], Any]] = []
+        self._turns: Turns
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -174,6 +179,7 @@ class Explorer:
         """
         turns, broken, stuck = self._turns, "", False
         steps = [0] * self.play.clients
+        self._noted = [0] * self.play.clients
         try:
             turns.begin(self._works)
             while turns.ready:
@@ -241,7 +247,10 @@ class Explorer:
             if turn.in_transaction:
                 so_far = bool(turn.begin) or self._idle.get(turn.connection, False)
                 self._idle[turn.connection] = background and so_far
+        # Who does nothing else for ever is stopped like any other that does not end.
+        background = background and self._noted[turn.client] < self._most_steps
         if background:
+            self._noted[turn.client] += 1
             self._turns.note(turn)
         return background
 
@@ -253,7 +262,7 @@ class Explorer:
         return statement.only_reads and not self._written.seen_by(statement)
 
     def _hire(self) -> None:
-        self._idle: dict[Any, bool] = {}
+        self._idle = {}
         self._clients = [
             Client(number, self._connect, self._background, self._guard)
             for number in range(self.play.clients)

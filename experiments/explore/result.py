@@ -29,7 +29,8 @@ class Result:
         attempts: How many tries a request had.
         attempts_bounded: Whether that is fewer than the strategy would have made.
         complete: Whether every schedule within the bound was played (one of each kind, where the
-            search is reduced). A sampled search is never complete.
+            search is reduced), as far as the explorer decides: what the server decides is
+            repeated, and counted in `varied`. A sampled search is never complete.
         schedules: How many were played.
         steps: How many steps they had.
         cut: Runs of a reduced search that turned out to be like an earlier one on their way.

@@ -79,11 +79,11 @@ class Systematic:
         preemptions: How many are allowed; any number if left out.
 
     Attributes:
-        exhausted: Whether nothing is left to play.
+        exhausted: Whether nothing is left to play that the explorer could decide.
         lost: How many paths the server did not let us follow again.
     """
 
-    TRIES = 10  # for a path that depends on the server's decisions
+    TRIES = 5  # for a path that depends on the server's decisions
 
     def __init__(
         self, explorer: Explorer, *, reduce: bool = False, preemptions: int | None = None
@@ -116,7 +116,7 @@ class Systematic:
                 if self._most is None or extra <= self._most:
                     heapq.heappush(self._queue, (extra, next(self._number) + 1, other_fork, other))
             yield None if walk.cut else run
-        self.exhausted = self.lost == 0
+        self.exhausted = True
 
 
 class _Walk:

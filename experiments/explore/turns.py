@@ -96,9 +96,8 @@ class Turns:
         self._clients[client].turn = None
         self._fly(client, turn)
         self._settle()
-        let_go = [each for each, others in before.items() if others == {client}]
-        broken = any(each.answered_at == self._now and _deadlock(each) for each in self.taken)
-        turn.server_decided = broken or (len(let_go) > 1 and client not in self.waiting)
+        deadlock = any(each.answered_at == self._now and _deadlock(each) for each in self.taken)
+        turn.server_decided = deadlock or self._several_let_go(client, before)
         return turn
 
     def note(self, turn: Turn) -> None:
@@ -125,6 +124,28 @@ class Turns:
         except Stuck:
             self._blockers.end(flight.turn.pid for flight in self._flights.values())
             self._settle()
+
+    def _several_let_go(self, client: int, before: dict[int, set[int]]) -> bool:
+        """Whether a client's step let several others go on, so that the server chose the order."""
+        if before.keys() <= self.waiting.keys():
+            return False
+        if sum(others == {client} for others in before.values()) > 1:
+            return True
+        # A queue for a lock is served in its order. But who waits for a row that was changed
+        # goes on to the row's next version, and there those who waited race for it.
+        changed = {
+            table
+            for turn in self.taken
+            if turn.client == client and turn.statement
+            for table in turn.statement.writes
+        }
+        queue = [
+            turn
+            for turn in self.taken
+            if turn.client in before and turn.waited_for and turn.statement
+        ]
+        latest = {turn.client: turn.statement for turn in queue}
+        return sum(bool(changed & each.tables) for each in latest.values() if each) > 1
 
     def _fly(self, client: int, turn: Turn) -> None:
         """Send a step; answered it may be at once, or much later."""

@@ -1,4 +1,4 @@
-"""Replies are right if one order of the requests explains them all: known good and bad histories."""
+"""Replies are right if one order of the requests explains them all: good and bad histories."""
 
 from datetime import timedelta
 
