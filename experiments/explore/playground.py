@@ -1,0 +1,183 @@
+"""What notebooks call: show a schedule, and try out a strategy that somebody has just written.
+
+    class Mine(Strategy):
+        name = "mine"
+
+        def guard(self, tx):
+            tx.connection.execute(text("SELECT pg_advisory_xact_lock(1)"))
+
+    try_out(Mine)
+
+plays every schedule of two clients in every shape, then three clients in the shapes in which all
+of them want the same, and shows the verdict, the numbers, and the picture of a schedule that
+breaks it, if there is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from markupsafe import escape
+
+from experiments.catalogue import find_strategy
+from experiments.explore import labels
+from experiments.explore.drawing import drawing
+from experiments.explore.explore import explore
+from experiments.explore.result import PROPERTIES
+from experiments.explore.transcript import described, transcript
+from experiments.results import show_figure, show_html, show_table
+from experiments.shapes import SHAPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from booking_core.strategies import Strategy
+    from experiments.explore.result import Result
+    from experiments.explore.schedules import Counterexample
+
+CROWDED = ("overlapping", "same_slot", "same_key")
+"""Shapes in which every client wants what the others want; some faults need three of them."""
+
+MOST_CLIENTS = 3
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What trying out a strategy showed.
+
+    Attributes:
+        strategy: Its name.
+        results: One for each shape and number of clients.
+    """
+
+    strategy: str
+    results: list[Result]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was broken, and every search was complete."""
+        return all(result.holds and result.complete for result in self.results)
+
+    @property
+    def counterexample(self) -> Counterexample | None:
+        """The shortest schedule that breaks a property, if there is any."""
+        found = [each.counterexample for each in self.results if each.counterexample]
+        return min(found, key=lambda each: (each.clients, len(each.steps)), default=None)
+
+    @property
+    def verdict(self) -> str:
+        """What is to be said of the strategy, in a sentence."""
+        played = sum(result.schedules for result in self.results)
+        if self.holds:
+            return (
+                f"{self.strategy} held: no property was broken in any of {played:,} schedules, and"
+                " there are no others of their kind."
+            )
+        broken = [name for name in PROPERTIES if any(r.violations[name] for r in self.results)]
+        if broken:
+            names = ", ".join(labels.PROPERTIES[name] for name in broken)
+            return f"{self.strategy} is refuted. Broken: {names}."
+        wrong = sorted({words for result in self.results for words in result.broken})
+        if wrong:
+            return f"{self.strategy} can't be judged: {'; '.join(wrong)}."
+        return f"{self.strategy} was not refuted, but a search was not complete."
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a shape and number of clients."""
+        return pd.DataFrame(
+            [
+                {
+                    "shape": SHAPES[result.shape].title,
+                    "clients": result.clients,
+                    "schedules": result.schedules,
+                    "complete": "yes" if result.complete else "no",
+                    "waits": result.waits,
+                    "retries": result.retries,
+                    "busy": result.busy,
+                    "deadlocks": result.deadlocks,
+                    "broken": ", ".join(
+                        f"{labels.PROPERTIES.get(name, name)} ({times})"
+                        for name, times in result.violations.items()
+                    )
+                    or ", ".join(result.broken)
+                    or "nothing",
+                }
+                for result in self.results
+            ]
+        )
+
+
+def try_out(
+    strategy: str | Strategy | type[Strategy],
+    *,
+    shapes: Iterable[str] = tuple(SHAPES),
+    show: bool = True,
+) -> Trial:
+    """Explore a strategy in all shapes, and show what was found.
+
+    Args:
+        strategy: A strategy, its class, or its name; it need not be registered anywhere.
+        shapes: Names of `experiments.shapes.SHAPES`.
+        show: Whether to show it, or only to return it.
+
+    Raises:
+        UnknownStrategy: This is no strategy.
+        UnsupportedServer: The server is too old for it.
+    """
+    name, shapes = find_strategy(strategy).name, list(shapes)
+    results = [explore(strategy, shape=shape) for shape in shapes]
+    if all(result.holds for result in results):
+        results += [
+            explore(strategy, shape=shape, clients=MOST_CLIENTS, search="reduced", attempts=2)
+            for shape in CROWDED
+            if shape in shapes
+        ]
+    trial = Trial(name, results)
+    if show:
+        sign = "✓" if trial.holds else "✗"
+        show_html(
+            f"<p><strong>{sign} {escape(trial.verdict)}</strong></p>", f"{sign} {trial.verdict}"
+        )
+        show_table(trial.table(), name="trial", caption=f"Every schedule of {name}, by shape")
+        if trial.counterexample:
+            show_schedule(trial.counterexample, name="counterexample")
+    return trial
+
+
+def refute(
+    strategy: str | Strategy | type[Strategy], shape: str, *, clients: int = 2
+) -> Counterexample:
+    """Return a schedule that breaks a strategy, one with few clients and few preemptions.
+
+    Args:
+        strategy: An unsound one.
+        shape: The shape that breaks it.
+        clients: With how many to begin.
+
+    Raises:
+        LookupError: None was found with up to three clients.
+    """
+    for some in range(clients, max(clients, MOST_CLIENTS) + 1):
+        found = explore(strategy, shape=shape, clients=some, stop_at_first=True).counterexample
+        if found:
+            return found
+    raise LookupError(f"{strategy} was not broken by up to {some} clients in the shape {shape}")
+
+
+def show_schedule(found: Counterexample, *, name: str, title: str = "") -> None:
+    """Show a counterexample: the picture, and below it the SQL to be unfolded.
+
+    Args:
+        found: What to show.
+        name: The figure's name, as for `show_figure`.
+        title: What the picture shows; the strategy and the shape if left out.
+    """
+    show_figure(drawing(found, title), name=name, alt=described(found))
+    text = transcript(found)
+    show_html(
+        "<details><summary>The same schedule in SQL</summary>"
+        f"<pre tabindex='0'>{escape(text)}</pre></details>",
+        text,
+    )
