@@ -106,7 +106,7 @@ class BookingService:
         Raises:
             InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_STAFF` or `NOT_OFFERED`.
         """
-        with transaction(self._reading) as connection:
+        with transaction(self._reading, reads_only=True) as connection:
             return free_slots(connection, service_id, day, self._clock(), staff_id)
 
     def find(self, appointment_id: int) -> Appointment:
@@ -115,7 +115,7 @@ class BookingService:
         Raises:
             InvalidRequest: `UNKNOWN_APPOINTMENT`.
         """
-        with transaction(self._reading) as connection:
+        with transaction(self._reading, reads_only=True) as connection:
             return self._find(connection, appointment_id)
 
     def book(  # noqa: PLR0913 - a booking has as many parts
@@ -152,7 +152,7 @@ class BookingService:
         if key is not None:
             key = check_text(key, "BAD_KEY", "idempotency key")
             asked = digest(staff_id, service_id, client, start)
-            with transaction(self._reading) as connection:
+            with transaction(self._reading, reads_only=True) as connection:
                 replayed = self._replay(connection, key, asked)
             if replayed:
                 return replayed
@@ -215,7 +215,7 @@ class BookingService:
         self, staff_id: int, service_id: int, start: datetime, end: datetime | None
     ) -> tuple[Slot, Slot]:
         check_id(staff_id, "UNKNOWN_STAFF", "staff member")
-        with transaction(self._reading) as connection:
+        with transaction(self._reading, reads_only=True) as connection:
             service, (calendar,) = load_calendars(
                 connection,
                 service_id,
@@ -232,7 +232,7 @@ class BookingService:
 
         def claim(attempt: int) -> Booking:
             if request.key and attempt > 1:
-                with transaction(self._reading) as connection:
+                with transaction(self._reading, reads_only=True) as connection:
                     replayed = self._replay(connection, request.key, request.digest, attempt)
                 if replayed:
                     return replayed
@@ -248,7 +248,7 @@ class BookingService:
                     ),
                     attempt,
                 )
-            with transaction(self._reading) as connection:
+            with transaction(self._reading, reads_only=True) as connection:
                 if request.key:
                     replayed = self._replay(connection, request.key, request.digest, attempt)
                     if replayed:

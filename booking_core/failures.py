@@ -49,8 +49,7 @@ def explain(error: exc.DBAPIError, *, sent_commit: bool) -> BookingError | None:
             return InvalidRequest("GONE", "The staff member or service was removed meanwhile.")
         case "23505" if "idempotency_key" in str(error.orig):
             return SerializationFailure("A request with the same key was booked meanwhile.")
-        # No answer at all, or the server is being shut down (class 57P).
-        case None | "57P01" | "57P02" | "57P03" if isinstance(error, exc.OperationalError):
+        case sqlstate if _is_lost(error, sqlstate):
             if sent_commit:
                 return OutcomeUnknown(
                     "The connection was lost before the answer came; the request may have been "
@@ -60,9 +59,20 @@ def explain(error: exc.DBAPIError, *, sent_commit: bool) -> BookingError | None:
     return None
 
 
+def _is_lost(error: exc.DBAPIError, sqlstate: str | None) -> bool:
+    """Whether the session is gone: no answer at all, or ended by the server (57P, 25P03, 08)."""
+    if sqlstate is None:
+        return isinstance(error, exc.OperationalError)
+    return sqlstate.startswith(("57P", "08")) or sqlstate == "25P03"
+
+
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
+def transaction(engine: Engine, *, reads_only: bool = False) -> Iterator[Connection]:
     """Lend a connection for one transaction, committed at the end of the block.
+
+    Args:
+        engine: Where the connection comes from.
+        reads_only: Whether nothing is written, so that nothing can be in doubt.
 
     Raises:
         BookingError: In place of the errors that SQLAlchemy would raise.
@@ -72,9 +82,9 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     sent_commit = False
     try:
         with engine.connect() as connection:
-            sent_commit = autocommit
+            sent_commit = autocommit and not reads_only
             yield connection
-            sent_commit = True
+            sent_commit = not reads_only
             connection.commit()
     except exc.TimeoutError:
         raise PoolTimeout("No database connection became free in time.") from None

@@ -17,6 +17,8 @@ from booking_core.slots import Slot, in_utc
 if TYPE_CHECKING:
     from datetime import datetime
 
+# What some scripts and names can't be written without: joiners, and blanks that do not break.
+INVISIBLE = "\u200c\u200d\u00a0\u202f"
 LARGEST_INTEGER = 2**31 - 1
 LARGEST_BIGINT = 2**63 - 1  # appointments are counted in 64 bits
 
@@ -112,13 +114,16 @@ def check_text(value: object, code: str, what: str) -> str:
         raise InvalidRequest(
             code, f"The {what} has {len(clean)} characters; {CLIENT_LENGTH} are allowed."
         )
-    if not clean.isprintable():
+    if not all(character.isprintable() or character in INVISIBLE for character in clean):
         raise InvalidRequest(code, f"The {what} {shortened(clean)} has unprintable characters.")
     return clean
 
 
 def shortened(value: object) -> str:
     """Return how a value reads in a message, however large it is."""
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        shown = f"{type(value).__name__} too large to show"
     limit = 60
     return shown if len(shown) <= limit else f"{shown[:limit]}…"

@@ -72,7 +72,11 @@ service = Table(
     Column("grid", Interval, nullable=False),
     CheckConstraint("duration > interval '0'", name="service_takes_time"),
     CheckConstraint("buffer_after >= interval '0'", name="service_buffer_not_negative"),
-    CheckConstraint("grid >= interval '1 minute'", name="service_grid_in_minutes"),
+    CheckConstraint(
+        "grid BETWEEN interval '1 minute' AND interval '1 day'"
+        " AND extract(epoch FROM grid) % 60 = 0",
+        name="service_grid_in_minutes",
+    ),
 )
 
 offering = Table(

@@ -6,9 +6,8 @@ rows after it. Nothing is assumed about locks.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
@@ -122,6 +121,7 @@ def judge(  # noqa: PLR0913 - a round has as many sides
     stood: dict[int, list[Place]] = {
         row_id: [rows[row_id].place for rows in (before, after) if row_id in rows]
         for row_id in before.keys() | after.keys()
+        if row_id not in before or before[row_id].status == "confirmed"
     }
     owners = Counter(
         reply.appointment_id
@@ -135,7 +135,9 @@ def judge(  # noqa: PLR0913 - a round has as many sides
     refused = 0
     for call, reply in asked:
         own = None if call.existing is None else existing[call.existing]
-        dishonest += not _is_true(call, reply, own, after)
+        alone = sum(other.existing == call.existing for other in calls) == 1
+        # Where another call touches the same appointment, there is nothing to compare it with.
+        dishonest += not _is_true(call, reply, own, before if alone else after, after)
         if call.place is None or reply.outcome in ("booked", "unknown", "invalid"):
             continue
         rivals = [
@@ -148,24 +150,28 @@ def judge(  # noqa: PLR0913 - a round has as many sides
             refused += 1
         if not rivals:
             unsold.append((call.place, reply.outcome))
-    keys = Counter(row.key for row in after.values() if row.key)
     return Faults(
         double_bookings=double_bookings,
         dishonest_replies=dishonest,
         lost_sales=_lost_sales(unsold),
         refused_neighbours=refused,
-        repeated_bookings=sum(count - 1 for count in keys.values())
-        + _strangers_under_one_key(asked),
+        repeated_bookings=_repeated(asked, after),
     )
 
 
-def _is_true(call: Call, reply: Reply, own: int | None, after: Mapping[int, Row]) -> bool:
-    """Whether the rows agree with a reply that something was done."""
-    if reply.outcome == "cancelled":
-        return after[reply.appointment_id or 0].status == "cancelled"
-    if reply.outcome != "booked":
-        return True
+def _is_true(
+    call: Call,
+    reply: Reply,
+    own: int | None,
+    before: Mapping[int, Row],
+    after: Mapping[int, Row],
+) -> bool:
+    """Whether the rows agree with a reply: that something was done, or that nothing was."""
     row = after.get(reply.appointment_id or 0)
+    if reply.outcome == "cancelled":
+        return row is not None and row.id == own and row.status == "cancelled"
+    if reply.outcome != "booked":
+        return own is None or reply.outcome == "unknown" or after.get(own) == before.get(own)
     if row is None or row.place != call.place or row.status != "confirmed":
         return False
     return own is None or row.id == own
@@ -182,10 +188,13 @@ def _lost_sales(unsold: Sequence[tuple[Place, str]]) -> int:
     return sum(len(slot) > 1 or slot[0][1] != "busy" for slot in slots)
 
 
-def _strangers_under_one_key(asked: Sequence[tuple[Call, Reply]]) -> int:
-    """How many replies under one key gave another appointment than its first."""
-    given = [(call.key, reply.appointment_id) for call, reply in asked if reply.outcome == "booked"]
-    return sum(
-        one[0] is not None and one[0] == other[0] and one[1] != other[1]
-        for one, other in combinations(dict.fromkeys(given), 2)
-    )
+def _repeated(asked: Sequence[tuple[Call, Reply]], after: Mapping[int, Row]) -> int:
+    """How many further appointments stand under a key, or were given to it."""
+    under: dict[str, set[int | None]] = defaultdict(set)
+    for row in after.values():
+        if row.key:
+            under[row.key].add(row.id)
+    for call, reply in asked:
+        if call.key and reply.outcome == "booked":
+            under[call.key].add(reply.appointment_id)
+    return sum(len(appointments) - 1 for appointments in under.values())

@@ -13,7 +13,6 @@ import psycopg
 import pytest
 from desk import MINUTE, PATIENCE, TEN, Desk, open_desk, refused
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError
 
 from booking_core import (
     STRATEGIES,
@@ -359,11 +358,6 @@ READS: list[Any] = [
 ]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=OutcomeUnknown,
-    reason="a read in AUTOCOMMIT counts as a COMMIT that was sent",
-)
 @pytest.mark.parametrize("read", READS)
 def test_a_connection_that_is_lost_while_reading_wrote_nothing(
     desk: Desk, client: Engine, read: Callable[[BookingService, Desk], Any]
@@ -376,11 +370,6 @@ def test_a_connection_that_is_lost_while_reading_wrote_nothing(
     assert [] == desk.rows()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=DBAPIError,
-    reason="only 57P01 to 57P03 count as a lost connection, 57P05 and 25P03 come out raw",
-)
 @pytest.mark.parametrize("timeout", ["idle_session_timeout", "idle_in_transaction_session_timeout"])
 def test_a_session_that_an_administrator_lets_time_out_is_a_lost_one(
     desk: Desk, client: Engine, timeout: str
