@@ -29,6 +29,8 @@ import pandas as pd
 from IPython.display import display
 from markupsafe import escape
 from matplotlib.figure import Figure
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from experiments import tables
 
@@ -64,14 +66,9 @@ def show_figure(figure: Figure, *, name: str, alt: str) -> None:
     if not alt.strip():
         raise ValueError(f"figure {name!r} needs an alt text")
     picture = io.BytesIO()
-    figure.savefig(
-        picture,
-        format="png",
-        dpi=CSS_PIXELS_PER_INCH * SHARPNESS,
-        metadata={"Description": alt},
-    )
+    figure.savefig(picture, format="png", dpi=CSS_PIXELS_PER_INCH * SHARPNESS)
     plt.close(figure)
-    png = picture.getvalue()
+    png = _lighter(picture, alt)
     # The text of an output is compared by nbval, so it names the figure and quotes no number.
     width = round(figure.get_figwidth() * CSS_PIXELS_PER_INCH)
     _display(
@@ -190,6 +187,16 @@ def as_json(record: object) -> bytes:
         The document, ended by a newline.
     """
     return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _lighter(picture: io.BytesIO, alt: str) -> bytes:
+    """Return the picture with a palette: a third of the size, and charts lose nothing by it."""
+    described = PngInfo()
+    described.add_itxt("Description", alt)
+    small = io.BytesIO()
+    palette = Image.open(picture).convert("RGB").quantize(colors=256, dither=Image.Dither.NONE)
+    palette.save(small, format="png", optimize=True, pnginfo=described)
+    return small.getvalue()
 
 
 def _display(bundle: dict[str, str], metadata: dict[str, Any] | None = None) -> None:

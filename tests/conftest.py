@@ -5,10 +5,20 @@ it too. Unit tests alone start none.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from experiments.postgres import Database, ServerError, fresh_database, server
+
+
+SANITIZE = Path(__file__).parent / "notebooks" / "sanitize.cfg"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell nbval what to overlook, wherever pytest was called from."""
+    if getattr(config.option, "nbval_sanitize_with", "") is None:
+        config.option.nbval_sanitize_with = str(SANITIZE)
 
 
 def _need_server(items: list[pytest.Item]) -> bool:
