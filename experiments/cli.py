@@ -4,38 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from booking_core.errors import BookingError
 from experiments import profiles
-from experiments.catalogue import ALL, UnknownStrategy, find_strategy
+from experiments.catalogue import ALL, find_strategy
+from experiments.cli_explore import explore_command
+from experiments.complaints import in_a_sentence
 from experiments.exhibits import Exhibit
-from experiments.postgres import ServerError, server
-from experiments.profiles import ProfileError
-from experiments.publish import FolderRefused, publish
-from experiments.race import HOLD_MS, BadExperiment, race
+from experiments.postgres import server
+from experiments.publish import publish
+from experiments.race import HOLD_MS, race
 from experiments.shapes import SHAPES
-from experiments.thresholds import FAILED_EXIT_CODE, BadThreshold, Threshold
+from experiments.thresholds import FAILED_EXIT_CODE, Threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from booking_core.strategies import Strategy
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Turn the errors that a user can mend into one line; others keep their traceback."""
-    try:
-        yield
-    except (BadExperiment, BadThreshold, UnknownStrategy, ProfileError) as error:
-        raise click.UsageError(str(error)) from None
-    except (BookingError, ServerError, FolderRefused) as error:
-        raise click.ClickException(str(error)) from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -46,6 +32,9 @@ def main() -> None:
     Example:
       booking-lab race --strategy advisory --clients 20 --threshold 'booked==1'
     """
+
+
+main.add_command(explore_command)
 
 
 @main.command("report")
@@ -82,7 +71,7 @@ def report_command(*, profile: str, out: Path, settings: tuple[str, ...], as_jso
       booking-lab report --set '04_contention.levels=[3, 7]'
       booking-lab report --set '04_contention.strategies=["advisory", "no_lock"]'
     """
-    with _clear_errors():
+    with in_a_sentence():
         chosen = profiles.load(profile)
         overrides = _overrides(settings)
         # One server for all notebooks; their kernels find it in the environment.
@@ -225,7 +214,7 @@ def race_command(  # noqa: PLR0913 - a command has as many options
       booking-lab race --clients 20 --threshold 'booked==1' --threshold 'conflict==19'
       booking-lab race --strategy my_locks:MyLock --shape adjacent
     """
-    with _clear_errors():
+    with in_a_sentence():
         conditions = [Threshold.parse(written) for written in thresholds]
         result = race(
             find_strategy(strategy),

@@ -98,9 +98,9 @@ def _same_slot(clients: int) -> Scene:
 
 
 def _overlapping(clients: int) -> Scene:
-    # All of these starts lie within one duration, and on both sides of a full hour.
+    # All of these starts lie within one duration; the first two in different hours.
     starts = int(DURATION / GRID)
-    first = OPENING + timedelta(minutes=30)
+    first = OPENING + timedelta(minutes=45)
     return Scene([], [_book(0, first + client % starts * GRID) for client in range(clients)])
 
 
