@@ -145,7 +145,14 @@ class Turns:
             if turn.client in before and turn.waited_for and turn.statement
         ]
         latest = {turn.client: turn.statement for turn in queue}
-        return sum(bool(changed & each.tables) for each in latest.values() if each) > 1
+        return (
+            sum(
+                bool(changed & each.tables) and bool(each.row_lock or each.writes)
+                for each in latest.values()
+                if each and each.table_lock is None
+            )
+            > 1
+        )
 
     def _fly(self, client: int, turn: Turn) -> None:
         """Send a step; answered it may be at once, or much later."""
