@@ -17,15 +17,8 @@ them are alike, `explorer` plays them, `turns` lets steps through one by one, `s
 them before they leave, `schedules` is what remains of one, `matrix` plays many cells at once.
 """
 
-from experiments.explore.explore import (
-    ATTEMPTS,
-    SEARCHES,
-    NotReproduced,
-    explore,
-    explore_calls,
-    replay,
-    replays,
-)
+from experiments.explore.explore import ATTEMPTS, SEARCHES, explore, explore_calls
+from experiments.explore.replaying import NotReproduced, replay, replays
 from experiments.explore.result import PROPERTIES, Result
 from experiments.explore.schedules import Counterexample, UnreadableSchedule
 

@@ -74,7 +74,7 @@ class Client:
         self.dismissed = False
         self._inline = inline
         self._guard = guard_seconds
-        self._connections: set[SteeredConnection] = set()
+        self._connections: dict[SteeredConnection, int] = {}  # the server process of each
         self._work: Callable[[], Any] | None = None
         self._reply: tuple[Any, BaseException | None] = (None, None)
         self._may_go = threading.Lock()
@@ -114,14 +114,16 @@ class Client:
         if not self.done:
             self.resume(None, Dismissed())
 
-    def tidy(self, *, unlock: bool) -> None:
+    def tidy(self, *, unlock: bool) -> set[int]:
         """Leave no transaction, lock or connection behind for the next run.
 
         Args:
             unlock: Whether locks may have been taken that outlive their transaction.
+
+        Returns:
+            The server processes of connections that are closed. They let go of their locks when
+            they end, which is later than the end of the connection.
         """
-        if not self._connections:
-            return
         pool: Any = self.engine.pool
         kept = pool.checkedin() > 0
         for connection in list(self._connections):
@@ -140,7 +142,8 @@ class Client:
             for connection in list(self._connections):
                 connection.close()
             self.engine.dispose()
-        self._connections = {each for each in self._connections if not each.closed}
+        closed = {each for each in self._connections if each.closed}
+        return {self._connections.pop(each) for each in closed}
 
     def close(self) -> None:
         """End the thread and close the connections, whatever the code is doing."""
@@ -164,7 +167,7 @@ class Client:
     @property
     def pids(self) -> list[int]:
         """The server processes of its open connections."""
-        return [each.pgconn.backend_pid for each in self._connections if not each.closed]
+        return [pid for each, pid in self._connections.items() if not each.closed]
 
     def _resume(self) -> None:
         self.running = True
@@ -178,7 +181,7 @@ class Client:
 
     def _park(self, turn: Turn) -> Any:  # noqa: ANN401 - psycopg's
         """Wait for the turn; runs in the client's thread."""
-        self._connections.add(turn.connection)
+        self._connections[turn.connection] = turn.pid
         turn.client = self.number
         if self.dismissed:
             if turn.kind == "rollback":

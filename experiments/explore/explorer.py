@@ -12,7 +12,7 @@ raised, and a search begins anew.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,9 +20,10 @@ from experiments.connection import connect
 from experiments.explore.blockers import Blockers
 from experiments.explore.clients import Client, Stuck
 from experiments.explore.plays import Ending, Judgement, Play
-from experiments.explore.statements import Recogniser, Statement
+from experiments.explore.recogniser import Recogniser
 from experiments.explore.steering import steered_engine
 from experiments.explore.turns import DEADLOCK, Turns
+from experiments.explore.written import Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,27 +84,6 @@ class Run:
         return any(turn.server_decided for turn in self.turns)
 
 
-@dataclass(slots=True)
-class _Written:
-    """The columns that are written, by table."""
-
-    columns: dict[str, frozenset[str]] = field(default_factory=dict)
-
-    def learn(self, statement: Statement) -> bool:
-        """Take account of a statement; say whether it writes more than was known."""
-        news = False
-        for table, columns in statement.writes.items():
-            known = self.columns.get(table, frozenset())
-            if not columns <= known:
-                self.columns[table] = known | columns
-                news = True
-        return news
-
-    def seen_by(self, statement: Statement) -> bool:
-        """Whether a statement reads any of it."""
-        return any(statement.reads(table, columns) for table, columns in self.columns.items())
-
-
 class Explorer:
     """Plays schedules of a play. A context manager.
 
@@ -127,7 +107,7 @@ class Explorer:
         self._database = database
         self._most_steps = most_steps
         self._guard = guard_seconds
-        self._written = _Written()
+        self._written = Written()
         self._learnt = False
         self._idle: dict[SteeredConnection, bool] = {}
         self._noted: list[int] = []
@@ -201,8 +181,8 @@ class Explorer:
             self._replace_all()
         else:
             unlock = any(turn.statement and turn.statement.outlives for turn in taken)
-            for each in self._clients:
-                each.tidy(unlock=unlock)
+            closed = {pid for each in self._clients for pid in each.tidy(unlock=unlock)}
+            self._blockers.await_end(closed, self._guard)
         judgement = self.play.close_run(endings)
         if self._learnt:
             self._learnt = False
@@ -276,8 +256,10 @@ class Explorer:
 
     def _replace_all(self) -> None:
         """Somebody is stuck: start again with other clients and other connections."""
-        self._blockers.end(pid for client in self._clients for pid in client.pids)
+        pids = [pid for client in self._clients for pid in client.pids]
+        self._blockers.end(pids)
         self._dismiss_all()
+        self._blockers.await_end(pids, self._guard)
         self._hire()
 
 

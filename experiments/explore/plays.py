@@ -2,8 +2,7 @@
 
 `BookingPlay` plays a scene on a stage (`experiments.stage`). A run begins as `Stage.reset` leaves
 the tables; since there are hundreds of runs a second, that state is stored once and put back
-with one round trip, the same one that brings the rows of the run before. `CallsPlay` plays any
-functions.
+with one round trip, the same one that brings the rows of the run before.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from itertools import combinations
 from random import Random
-from typing import TYPE_CHECKING, Any, LiteralString, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments import history
 from experiments.explore.beginning import Beginning
@@ -93,50 +92,6 @@ class Play(Protocol):
     def close_run(self, endings: Sequence[Ending]) -> Judgement:
         """Judge a run, and leave everything as it was at the beginning."""
         ...
-
-
-class CallsPlay:
-    """Any functions, each given an engine.
-
-    Args:
-        calls: The clients' code.
-        setup: SQL that makes the tables.
-        table: The table that is put back after each run.
-        check: Says what is wrong with a run, given what the calls returned and the table's rows.
-    """
-
-    def __init__(
-        self,
-        calls: Sequence[Callable[[Engine], object]],
-        setup: str,
-        table: LiteralString,
-        check: Callable[[list[object], list[tuple[object, ...]]], str | None],
-    ) -> None:
-        self.clients = len(calls)
-        self._calls = calls
-        self._setup = setup
-        self._table = table
-        self._check = check
-
-    def open(self, connection: psycopg.Connection) -> None:
-        """Make the tables, and remember how every run begins."""
-        connection.execute(self._setup.encode())
-        rows = f"SELECT * FROM {self._table} ORDER BY id"  # noqa: S608 - the caller's own table
-        self._beginning = Beginning(connection, self._table, rows)
-
-    def works(self, engines: Sequence[Engine]) -> list[Callable[[], object]]:
-        """Return the calls, given their connections."""
-        return [partial(call, engine) for call, engine in zip(self._calls, engines, strict=True)]
-
-    def close_run(self, endings: Sequence[Ending]) -> Judgement:
-        """Have a run checked, and leave everything as it was at the beginning."""
-        rows = self._beginning.put_back()
-        came_to = [ending.failure or ending.value for ending in endings]
-        wrong = self._check(came_to, rows)
-        return Judgement(
-            faults={wrong: 1} if wrong else {},
-            outcome=(tuple(map(str, came_to)), tuple(map(str, rows))),
-        )
 
 
 _ROWS = (

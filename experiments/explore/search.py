@@ -16,16 +16,13 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
-from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from experiments.explore.explorer import in_order
 from experiments.explore.independence import Footprint, Ledger, independent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from experiments.explore.explorer import Explorer, Run
     from experiments.explore.steering import Turn
@@ -144,11 +141,12 @@ class _Walk:
         self.cut = False
         self.diverged = False
 
-    def __call__(self, turns: Turns) -> int | None:
+    def __call__(self, turns: Turns) -> int:
         """Choose whose step is next."""
         self._settle()
         ready = turns.ready
-        if self.diverged:
+        if self.cut or self.diverged:
+            # To the end all the same: to abandon connections costs more than to use them.
             return self._note(turns, _going_on(ready, self._last))
         position = len(self._path)
         if self._fork is not None and position <= len(self._fork.path):
@@ -156,7 +154,7 @@ class _Walk:
         awake = [client for client in ready if client not in self._asleep]
         if not awake:
             self.cut = True
-            return None
+            return self._note(turns, _going_on(ready, self._last))
         return self._note(turns, self._branch(turns, awake))
 
     def _follow(self, turns: Turns, fork: Fork, position: int) -> int:
@@ -215,90 +213,6 @@ class _Walk:
         for fork, client in self._pending:
             fork.failed[client] = self._last.error is not None or self._last.answered_at is None
         self._pending.clear()
-
-
-class Following:
-    """Makes given choices, and any where they can't be made.
-
-    Args:
-        choices: Whose step is let through at each choice.
-
-    Attributes:
-        diverged: Whether they could not all be made, or did not suffice.
-    """
-
-    def __init__(self, choices: Sequence[int]) -> None:
-        self._left = iter(choices)
-        self.diverged = False
-
-    def __call__(self, turns: Turns) -> int:
-        """Choose whose step is next."""
-        client = next(self._left, None)
-        if client is None or client not in turns.ready:
-            self.diverged = True
-            return min(turns.ready)
-        return client
-
-
-class Sampled:
-    """Schedules drawn at random, in such a way that hard-to-find faults have a chance (PCT).
-
-    Every client gets a priority, and whoever has the highest of those that are ready goes on. At
-    `depth - 1` steps drawn at random, the client that has the turn gets the lowest. For n clients
-    that make k steps in all, a fault that needs `depth` steps in a certain order shows in each
-    run with a probability of at least 1 / (n * k ** (depth - 1)), whatever the fault is.
-    (Burckhardt and others, "A Randomized Scheduler with Probabilistic Guarantees of Finding
-    Bugs", 2010.)
-
-    Args:
-        explorer: Plays them.
-        schedules: How many.
-        seed: What the draws depend on.
-        depth: How many steps in a certain order a fault may need.
-    """
-
-    exhausted = False
-    lost = 0
-
-    def __init__(self, explorer: Explorer, *, schedules: int, seed: int, depth: int) -> None:
-        self._explorer = explorer
-        self._schedules = schedules
-        self._depth = depth
-        self._source = Random(seed)  # noqa: S311 - no secret
-        self._steps = 1
-
-    @property
-    def bound(self) -> float:
-        """The probability, at least, that one run shows a fault of that depth."""
-        chances: float = self._explorer.play.clients * self._steps ** (self._depth - 1)
-        return 1 / chances
-
-    def runs(self) -> Iterator[Run | None]:
-        """Play schedule after schedule."""
-        # The longest of a few runs tells how many steps there are.
-        for first in range(self._explorer.play.clients):
-            run = self._explorer.run(partial(in_order, first=first))
-            self._steps = max(self._steps, len(run.choices))
-        for _ in range(self._schedules):
-            run = self._explorer.run(self._priorities())
-            self._steps = max(self._steps, len(run.choices))
-            yield run
-
-    def _priorities(self) -> Callable[[Turns], int]:
-        clients = list(range(self._explorer.play.clients))
-        self._source.shuffle(clients)
-        changes = {self._source.randrange(self._steps) for _ in range(self._depth - 1)}
-        steps = count()
-
-        def choose(turns: Turns) -> int:
-            chosen = min(turns.ready, key=clients.index)
-            if next(steps) in changes:
-                clients.remove(chosen)
-                clients.append(chosen)
-                chosen = min(turns.ready, key=clients.index)
-            return chosen
-
-        return choose
 
 
 def _going_on(ready: dict[int, Turn], last: Turn | None) -> int:

@@ -3,6 +3,7 @@
 import pytest
 
 from experiments.explore.independence import Footprint, independent
+from experiments.explore.recogniser import Recogniser
 from experiments.explore.statements import (
     ALL,
     KEY_SHARE,
@@ -10,7 +11,6 @@ from experiments.explore.statements import (
     SHARE,
     TABLE_MODES,
     UPDATE,
-    Recogniser,
     Statement,
 )
 
@@ -32,6 +32,8 @@ class Catalogue:
             ]
         if "pg_proc" in query:
             return [("pg_notify",), ("pg_advisory_lock",), ("random",)]
+        if "LIKE" in query:
+            return [("pg_locks",)]
         if "pg_trigger" in query or "'v'" in query:
             return [("report",)] if "'v'" in query else []
         return [(name,) for name in TABLES]
@@ -202,6 +204,7 @@ def test_table_and_advisory_locks_are_recognised(read: Recogniser) -> None:
         "SELECT pg_notify('a', 'b')",
         "SELECT * FROM report",
         "TRUNCATE staff",
+        "SELECT count(*) FROM pg_locks",
         "DO $$ BEGIN DELETE FROM staff; END $$",
         "SELECT anything('staff')",
         "CALL something()",
