@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 from booking_core.strategies.advisory import Advisory
 from experiments.catalogue import find_strategy
 from experiments.explore import explore
-from experiments.figures import HELD, INK, NOT_RUN, STYLE, VERMILION
+from experiments.figures import HELD, INK, STYLE, VERMILION
 from experiments.race import FAULTS, HOLD_MS, races
 
 if TYPE_CHECKING:
@@ -277,4 +277,4 @@ def _field(finding: Finding) -> tuple[str, str, str]:
         return HELD, INK, f"✓ caught, {unit} {finding.trials:,}"
     if finding.sound:
         return HELD, INK, f"✓ nothing in {finding.trials:,}"
-    return NOT_RUN, INK, f"✗ missed in {finding.trials:,}"
+    return VERMILION, "white", f"✗ missed in {finding.trials:,}"

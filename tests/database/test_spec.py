@@ -21,7 +21,7 @@ EXHIBITS = [
     ("no_lock", "same_slot", 2),
     ("appointments_for_update", "same_slot", 2),
     ("appointments_skip_locked", "same_slot", 2),
-    ("key_of_start", "overlapping", 3),
+    ("key_of_start", "overlapping", 2),
     ("stale_snapshot", "same_slot", 2),
     ("unique_start", "overlapping", 2),
     ("released_early", "same_slot", 2),
