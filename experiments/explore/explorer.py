@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+import psycopg
+
 from experiments.connection import connect
 from experiments.explore.blockers import Blockers
 from experiments.explore.clients import Client, Stuck
@@ -129,10 +131,13 @@ class Explorer:
                 ).fetchall()[0][0]
             )
             self.server_version = control.info.server_version
-            allowed = control.execute(
-                "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
-            ).fetchone()
-            self.deadlock_timeout_lowered = bool(allowed and allowed[0])
+            try:
+                control.execute(
+                    "SELECT set_config('deadlock_timeout', %s, false)", [DEADLOCK_TIMEOUT]
+                )
+                self.deadlock_timeout_lowered = True
+            except psycopg.errors.InsufficientPrivilege:
+                self.deadlock_timeout_lowered = False
             self._settings = SETTINGS | (
                 {"deadlock_timeout": DEADLOCK_TIMEOUT} if self.deadlock_timeout_lowered else {}
             )
