@@ -1,16 +1,27 @@
 """PostgreSQL's own isolationtester confirms what the explorer found."""
 
-import subprocess
 from collections.abc import Iterator
 from functools import cache
 
 import pytest
 
 from booking_core.strategies import Strategy
+from experiments.catalogue import find_strategy
 from experiments.explore import Counterexample, explore, replay
-from experiments.explore.spec import NoTester, NotExportable, find_tester, rows, run_spec, to_spec
+from experiments.explore.benchmark import permutations_spec
+from experiments.explore.spec import (
+    NoTester,
+    NotExportable,
+    ScriptFailed,
+    find_tester,
+    rows,
+    run_spec,
+    to_spec,
+)
 from experiments.explore.transcript import chosen
 from experiments.postgres import Database, fresh_database
+from experiments.shapes import SHAPES
+from experiments.stage import Stage
 
 try:
     find_tester()
@@ -99,5 +110,13 @@ def test_a_brace_that_is_not_quoted_is_refused() -> None:
 
 def test_a_script_that_is_wrong_is_an_error(empty: Database) -> None:
     """A tester that failed has not confirmed anything."""
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(ScriptFailed):
         run_spec("permutation nothing", empty)
+
+
+def test_the_benchmark_has_isolationtester_play_every_permutation(empty: Database) -> None:
+    """A comparison with fewer of them would flatter neither side."""
+    Stage(empty.engine(), find_strategy("no_lock"), SHAPES["same_slot"].scene(2))
+    output = run_spec(permutations_spec(2), empty).output
+
+    assert output.count("starting permutation") == 20
