@@ -11,7 +11,6 @@ import pytest
 
 from experiments.postgres import Database, ServerError, fresh_database, server
 
-
 SANITIZE = Path(__file__).parent / "notebooks" / "sanitize.cfg"
 
 
