@@ -42,14 +42,12 @@ def breaches(run: Run) -> tuple[Breach, ...]:
             for one, other in overlaps(judgement.after):
                 # Whoever was told last committed last.
                 step = max(replied.get(one.id, 0), replied.get(other.id, 0))
-                found.append(
-                    Breach(
-                        name,
-                        step,
-                        f"{one.client} and {other.client} are both booked with staff {one.staff},"
-                        f" at {one.starts[11:16]} and {other.starts[11:16]}",
-                    )
+                starts = dict.fromkeys((one.starts[11:16], other.starts[11:16]))
+                words = (
+                    f"{one.client} and {other.client} are both booked with staff {one.staff},"
+                    f" at {' and '.join(starts)}"
                 )
+                found.append(Breach(name, step, words))
         else:
             words = _WORDS.get(name, name)
             found.append(Breach(name, end, words if times == 1 else f"{times} times: {words}"))

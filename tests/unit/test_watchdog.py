@@ -118,7 +118,11 @@ def test_all_is_gone_when_the_owner_is_killed(number: signal.Signals) -> None:
         assert_gone(folder, program)
 
 
-@pytest.mark.parametrize("then", ["", "sys.exit(1)", "import os; os._exit(0)"])
+# Each waits to be told, so that what it started can be looked at first.
+@pytest.mark.parametrize(
+    "then",
+    ["", "sys.stdin.readline(); sys.exit(1)", "sys.stdin.readline(); import os; os._exit(0)"],
+)
 def test_all_is_gone_when_the_owner_ends(then: str) -> None:
     """An owner that just ends leaves nothing either."""
     with owner(then=then) as (process, folder, program):
