@@ -170,7 +170,7 @@ class RandomSleep(Exhibit):
 
     name = "random_sleep"
     seen = "LibreBooking issue 147"
-    longest = 0.05  # seconds
+    longest = 0.02  # seconds
     traits = NoLock.traits
 
     def guard(self, tx: BookingTransaction) -> None:  # noqa: ARG002 - it looks at nothing

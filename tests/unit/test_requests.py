@@ -70,7 +70,7 @@ def test_every_id_that_a_column_holds_is_accepted(value: int) -> None:
         None,
         [1],
         {"id": 1},
-        object(),
+        ...,
     ],
     ids=repr,
 )
