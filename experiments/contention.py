@@ -17,6 +17,7 @@ from booking_core.errors import UnsupportedServer
 from booking_core.strategies import DEFAULT
 from experiments.catalogue import find_strategy
 from experiments.exhibits import Exhibit
+from experiments.postgres import fresh_database
 from experiments.race import FAULTS, REPLIES, races
 from experiments.shapes import SHAPES
 from experiments.stats import percentile, wilson
@@ -259,16 +260,23 @@ def contend(  # noqa: PLR0913 - an experiment has as many parameters
     controls = [each for each in map(find_strategy, exhibits) if isinstance(each, Exhibit)]
     skipped: dict[str, str] = {}
     results = {}
-    for strategy in tqdm([*tested, *controls], "strategies"):
-        raced = list(shapes)
-        if strategy in controls:
-            raced = list(dict.fromkeys((EASIEST, strategy.breaks_in)))
-        try:
-            results[strategy.name] = races(
-                strategy, levels=levels, rounds=rounds, shapes=raced, hold_ms=hold_ms, seed=seed
-            )
-        except UnsupportedServer as error:
-            skipped[strategy.name] = str(error)
+    with fresh_database() as database:
+        for strategy in tqdm([*tested, *controls], "strategies"):
+            raced = list(shapes)
+            if strategy in controls:
+                raced = list(dict.fromkeys((EASIEST, strategy.breaks_in)))
+            try:
+                results[strategy.name] = races(
+                    strategy,
+                    levels=levels,
+                    rounds=rounds,
+                    shapes=raced,
+                    hold_ms=hold_ms,
+                    seed=seed,
+                    on=database.clear(),
+                )
+            except UnsupportedServer as error:
+                skipped[strategy.name] = str(error)
     return Contention(
         [strategy for strategy in tested if strategy.name in results],
         controls,

@@ -96,6 +96,20 @@ class Database:
             _drop(self._keeper, self.name)
         self._keeper.close()
 
+    def clear(self) -> Self:
+        """Make the database empty again, which is faster than to create another.
+
+        Its engines' idle connections are closed; nobody else may be in the middle of something.
+        """
+        for engine in self._engines:
+            engine.dispose()
+        with connect(self.url) as connection:
+            connection.execute(
+                "DROP SCHEMA IF EXISTS beginning CASCADE; DROP SCHEMA public CASCADE;"
+                " CREATE SCHEMA public; CREATE EXTENSION btree_gist"
+            )
+        return self
+
     def _create(self) -> None:
         _values(self._keeper, _LOCK, self.name)  # before the database is there to be swept up
         try:

@@ -8,6 +8,7 @@ compared with the rows (`history.judge`).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from tqdm.auto import tqdm
 from experiments.catalogue import find_strategy
 from experiments.course import Course
 from experiments.history import Faults
-from experiments.postgres import fresh_database
+from experiments.postgres import Database, fresh_database
 from experiments.shapes import SHAPES
 from experiments.stage import Stage
 
@@ -133,10 +134,10 @@ def races(  # noqa: PLR0913 - an experiment has as many parameters
     shapes: Sequence[str],
     hold_ms: float = HOLD_MS,
     seed: int = 1,
-    on: Server | EmbeddedServer | None = None,
+    on: Server | EmbeddedServer | Database | None = None,
     progress: bool = False,
 ) -> RaceResult:
-    """Race every shape at every level in one fresh database; otherwise as `race`.
+    """Race every shape at every level in one database; otherwise as `race`.
 
     Args:
         strategy: A strategy, its class, its name, or `module:attribute`.
@@ -145,7 +146,7 @@ def races(  # noqa: PLR0913 - an experiment has as many parameters
         shapes: Names of `experiments.shapes.SHAPES`.
         hold_ms: Milliseconds that a client spends between check and insert.
         seed: For the jitter between tries.
-        on: Which server; the process's own if left out.
+        on: Which server, or an empty database; the process's own server if left out.
         progress: Whether to show a progress bar.
 
     Raises:
@@ -159,7 +160,7 @@ def races(  # noqa: PLR0913 - an experiment has as many parameters
         (shape, clients): SHAPES[shape].scene(clients) for shape, clients in product(shapes, levels)
     }
     largest = max(scenes.values(), key=lambda scene: len(scene.calls))
-    with fresh_database(on) as database:
+    with nullcontext(on) if isinstance(on, Database) else fresh_database(on) as database:
         engine = database.engine(poolclass=SingletonThreadPool, pool_size=max(levels))
         control = database.engine()
         _check_connections(control, max(levels))

@@ -19,7 +19,6 @@ from tqdm.auto import tqdm
 
 from booking_core.errors import UnsupportedServer
 from booking_core.strategies import STRATEGIES
-from experiments.connection import connect
 from experiments.explore.explore import ATTEMPTS, LIMIT, Search, explore
 from experiments.explore.result import Result
 from experiments.postgres import Database, fresh_database, server
@@ -163,23 +162,6 @@ def _guessed_size(cell: Cell) -> int:
     return min(tries, 10) * (3 if cell.shape in RESCHEDULING else 1)
 
 
-def clear(database: Database) -> Database:
-    """Make a database empty again, which is faster than to create another.
-
-    Args:
-        database: One that an exploration has used.
-
-    Returns:
-        The same database.
-    """
-    with connect(database.url) as connection:
-        connection.execute(
-            "DROP SCHEMA IF EXISTS beginning CASCADE; DROP SCHEMA public CASCADE;"
-            " CREATE SCHEMA public; CREATE EXTENSION btree_gist"
-        )
-    return database
-
-
 _database: Database | None = None
 
 
@@ -195,4 +177,4 @@ def _begin() -> None:
 def _cleared() -> Database:
     _begin()
     assert _database is not None
-    return clear(_database)
+    return _database.clear()

@@ -16,7 +16,7 @@ from booking_core.strategies import Strategy
 from booking_core.transaction import BookingTransaction
 from experiments.exhibits import NoLock
 from experiments.explore import Counterexample, NotReproduced, explore, explore_calls, replay
-from experiments.explore.matrix import Cell, clear, explore_cells, frame
+from experiments.explore.matrix import Cell, explore_cells, frame
 from experiments.postgres import Database
 
 COUNTER = """
@@ -31,7 +31,7 @@ Empty = Callable[[], Database]
 @pytest.fixture
 def empty(database: Database) -> Empty:
     """The module's database, emptied for each exploration."""
-    return lambda: clear(database)
+    return database.clear
 
 
 def two_counted(_: list[object], rows: list[tuple[object, ...]]) -> str | None:
