@@ -14,6 +14,7 @@ from experiments.catalogue import ALL, find_strategy
 from experiments.cli_explore import explore_command
 from experiments.complaints import in_a_sentence
 from experiments.exhibits import Exhibit
+from experiments.options import shape_option, strategy_option
 from experiments.postgres import server
 from experiments.publish import publish
 from experiments.race import HOLD_MS, race
@@ -157,21 +158,10 @@ def _describe(strategy: Strategy) -> dict[str, Any]:
 
 
 @main.command("race")
-@click.option(
-    "--strategy",
-    default="advisory",
-    show_default=True,
-    help="A name from `booking-lab strategies`, or your own as module:attribute.",
-)
+@strategy_option
 @click.option("--clients", type=int, default=20, show_default=True, help="How many at once.")
 @click.option("--rounds", type=int, default=1, show_default=True, help="How often.")
-@click.option(
-    "--shape",
-    type=click.Choice(list(SHAPES)),
-    default="same_slot",
-    show_default=True,
-    help="What the clients ask for.",
-)
+@shape_option
 @click.option(
     "--hold-ms",
     type=float,

@@ -12,6 +12,7 @@ import click
 from experiments.complaints import in_a_sentence
 from experiments.explore import ATTEMPTS, SEARCHES, explore, replay
 from experiments.explore.transcript import transcript
+from experiments.options import shape_option, strategy_option
 from experiments.shapes import SHAPES
 
 if TYPE_CHECKING:
@@ -22,19 +23,8 @@ WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 
 @click.command("explore")
-@click.option(
-    "--strategy",
-    default="advisory",
-    show_default=True,
-    help="A name from `booking-lab strategies`, or your own as module:attribute.",
-)
-@click.option(
-    "--shape",
-    type=click.Choice(list(SHAPES)),
-    default="same_slot",
-    show_default=True,
-    help="What the clients ask for.",
-)
+@strategy_option
+@shape_option
 @click.option("--clients", type=int, default=2, show_default=True, help="How many.")
 @click.option(
     "--search",

@@ -144,17 +144,27 @@ def evidence(faulty: pd.DataFrame, strategies: Sequence[str], controls: Sequence
             [row + gap * (name in controls) for row, name in enumerate(names)],
             [f"{name} (control)" if name in controls else name for name in names],
         )
-        axis.set_xticks(
-            [column + 0.5 for column in range(len(shapes))],
-            [fill(SHAPES[shape].title, 12) for shape in shapes],
-            fontsize=8.5,
-        )
-        axis.xaxis.tick_top()
-        axis.tick_params(length=0)
-        axis.spines[:].set_visible(False)
-        axis.set_xlim(0, len(shapes))
+        shapes_above(axis, shapes)
         axis.set_ylim(len(names) - 0.4 + gap * bool(controls), -0.6)
     return figure
+
+
+def shapes_above(axis: Axes, shapes: Sequence[str]) -> None:
+    """Name the shapes above the columns of a matrix, and take its frame away.
+
+    Args:
+        axis: Where each column is one unit wide.
+        shapes: Names of `experiments.shapes.SHAPES`, a column each.
+    """
+    axis.set_xticks(
+        [column + 0.5 for column in range(len(shapes))],
+        [fill(SHAPES[shape].title, 12) for shape in shapes],
+        fontsize=8.5,
+    )
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_xlim(0, len(shapes))
 
 
 def success(rates: pd.DataFrame, strategies: Sequence[str], controls: Sequence[str]) -> Figure:

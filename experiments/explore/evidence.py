@@ -10,14 +10,13 @@ not refute them proves nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from textwrap import fill
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from experiments.explore.matrix import cells, explore_cells, frame
-from experiments.figures import HELD, INK, NOT_RUN, STYLE, VERMILION
+from experiments.figures import HELD, INK, NOT_RUN, STYLE, VERMILION, shapes_above
 from experiments.shapes import SHAPES
 from experiments.verdicts import Verdicts
 
@@ -184,15 +183,7 @@ def _matrix(
             axis.text(column + 0.5, row + 0.24, small, ha="center", va="center",
                       color=ink, fontsize=6.5)  # fmt: skip
     axis.set_yticks(range(len(names)), names)
-    axis.set_xticks(
-        [column + 0.5 for column in range(len(shapes))],
-        [fill(SHAPES[shape].title, 12) for shape in shapes],
-        fontsize=8.5,
-    )
-    axis.xaxis.tick_top()
-    axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
-    axis.set_xlim(0, len(shapes))
+    shapes_above(axis, shapes)
     axis.set_ylim(len(names) - 0.45, -0.55)
 
 
