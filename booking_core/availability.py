@@ -35,6 +35,7 @@ ENOUGH = 5
 _CALENDARS = """
     SELECT service.id AS service_id, service.name AS service, duration, buffer_after, grid,
            staff.id AS staff_id, staff.name AS staff, time_zone, minimum_notice, horizon,
+           (SELECT version FROM rulebook) AS version,
            (SELECT jsonb_agg(jsonb_build_array(weekday, kind, starts, ends))
               FROM working_hours WHERE staff_id = staff.id) AS hours,
            (SELECT range_agg(during)
@@ -137,6 +138,7 @@ def _calendar(row: Row[tuple[object, ...]]) -> Calendar:
         ],
         off=_slots(row.off),
         busy=_slots(row.busy),
+        version=row.version,
     )
 
 

@@ -1,9 +1,10 @@
 """The booking service: book, cancel, reschedule.
 
-A request runs like this. The rules are checked first, outside the transaction. Then the
-transaction is tried, as often as the strategy's policy allows: guard, claim, commit. Between two
-tries no connection is held. A slot that is lost is answered with alternatives, which are
-computed when every lock has been let go.
+A request runs like this. The rules are checked first, in memory; the transaction makes sure that
+they have not changed since they were read. The transaction is tried as often as the strategy's
+policy allows: guard, claim, commit, or one statement that does it all. Between two tries no
+connection is held. A slot that is lost is answered with alternatives, which are computed when
+every lock has been let go.
 
 A request with an idempotency key is looked up before each try, and once more where it meets a
 rival, which may be its own twin.
@@ -16,20 +17,18 @@ from datetime import UTC, date, datetime
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import bindparam, select
-
+from booking_core.alone import run_alone
+from booking_core.appointments import check_appointment_id, find, find_confirmed, find_twin
 from booking_core.availability import ENOUGH, FreeSlot, alternatives, free_slots, load_calendars
 from booking_core.errors import (
     BookingConflict,
     BookingError,
     Deadlock,
-    InvalidRequest,
     SerializationFailure,
     SlotBusy,
 )
 from booking_core.failures import OverlapRefused, transaction
 from booking_core.requests import (
-    LARGEST_BIGINT,
     Appointment,
     Booking,
     Request,
@@ -37,19 +36,19 @@ from booking_core.requests import (
     check_text,
     digest,
 )
-from booking_core.schema import appointment
-from booking_core.slots import TICK, Slot, in_utc
+from booking_core.rulebook import Rulebook
+from booking_core.slots import END_OF_TIME, Slot, in_utc
 from booking_core.strategies import DEFAULT, Strategy
-from booking_core.transaction import BookingTransaction, do_nothing, not_confirmed
+from booking_core.transaction import BookingTransaction, do_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import Connection, Engine, Row
+    from sqlalchemy import Engine
+
+    from booking_core.calendars import Calendar, Service
 
 TRIED_AGAIN = (SlotBusy, SerializationFailure, Deadlock)
-BY_ID = select(appointment).where(appointment.c.id == bindparam("appointment_id"))
-BY_KEY = select(appointment).where(appointment.c.idempotency_key == bindparam("key"))
 
 T = TypeVar("T")
 
@@ -87,6 +86,7 @@ class BookingService:
         before_record: Callable[[], None] = do_nothing,
     ) -> None:
         self.strategy = strategy or DEFAULT()
+        self._engine = engine
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writing = engine.execution_options(isolation_level=self.strategy.isolation)
         self._clock = clock
@@ -94,6 +94,7 @@ class BookingService:
         self._offers = offers
         self._sleep = sleep
         self._before_record = before_record
+        self._rulebook = Rulebook(self._rules)
 
     def free_slots(self, service_id: int, day: date, staff_id: int | None = None) -> list[FreeSlot]:
         """Return the slots of a day that can be booked now, in order.
@@ -116,7 +117,7 @@ class BookingService:
             InvalidRequest: `UNKNOWN_APPOINTMENT`.
         """
         with transaction(self._reading, reads_only=True) as connection:
-            return self._find(connection, appointment_id)
+            return find(connection, appointment_id)
 
     def book(  # noqa: PLR0913 - a booking has as many parts
         self,
@@ -151,13 +152,14 @@ class BookingService:
             end = Slot(start, end).end
         if key is not None:
             key = check_text(key, "BAD_KEY", "idempotency key")
-            asked = digest(staff_id, service_id, client, start)
-            with transaction(self._reading, reads_only=True) as connection:
-                replayed = self._replay(connection, key, asked)
-            if replayed:
-                return replayed
-        slot, blocked = self._check(staff_id, service_id, start, end)
-        return self._settle(Request(staff_id, service_id, client, slot, blocked, key))
+        check_id(staff_id, "UNKNOWN_STAFF", "staff member")
+        check_id(service_id, "UNKNOWN_SERVICE", "service")
+
+        def request() -> Request:
+            return self._checked(staff_id, service_id, client, start, end, key=key)
+
+        asked = digest(staff_id, service_id, client, start) if key else ""
+        return self._settle(request, key, asked)
 
     def reschedule(
         self,
@@ -184,14 +186,15 @@ class BookingService:
         start = in_utc(start)
         if end is not None:
             end = Slot(start, end).end
-        moves = self.find(appointment_id)
-        if moves.status != "confirmed":
-            raise not_confirmed(appointment_id)
+        with transaction(self._reading, reads_only=True) as connection:
+            moves = find_confirmed(connection, appointment_id)
         wanted = moves.staff_id if staff_id is None else staff_id
-        slot, blocked = self._check(wanted, moves.service_id, start, end)
-        return self._settle(
-            Request(wanted, moves.service_id, moves.client, slot, blocked, moves=moves)
-        )
+        check_id(wanted, "UNKNOWN_STAFF", "staff member")
+
+        def request() -> Request:
+            return self._checked(wanted, moves.service_id, moves.client, start, end, moves=moves)
+
+        return self._settle(request)
 
     def cancel(self, appointment_id: int) -> Appointment:
         """Cancel a confirmed appointment and return it; its slot is free at once.
@@ -200,75 +203,97 @@ class BookingService:
             InvalidRequest: `UNKNOWN_APPOINTMENT`, or `NOT_CONFIRMED` where it was cancelled.
             BookingError: Any other outcome; see `booking_core.errors`.
         """
-        _check_appointment_id(appointment_id)
+        check_appointment_id(appointment_id)
 
         def release(_: int) -> Appointment:
             with transaction(self._writing) as connection:
                 if self.strategy.release(connection, appointment_id):
-                    return self._find(connection, appointment_id)
-            self.find(appointment_id)
-            raise not_confirmed(appointment_id)
+                    return find(connection, appointment_id)
+            with transaction(self._reading, reads_only=True) as connection:
+                find_confirmed(connection, appointment_id)
+            raise SerializationFailure("It was not confirmed a moment ago, and is now; try again.")
 
         return self._tried(release)
 
-    def _check(
-        self, staff_id: int, service_id: int, start: datetime, end: datetime | None
-    ) -> tuple[Slot, Slot]:
-        check_id(staff_id, "UNKNOWN_STAFF", "staff member")
+    def _rules(self, service_id: int, staff_id: int) -> tuple[Service, Calendar]:
+        """Read a service and a calendar, with whatever will matter in future."""
         with transaction(self._reading, reads_only=True) as connection:
             service, (calendar,) = load_calendars(
                 connection,
                 service_id,
-                Slot(start, start + TICK),
+                Slot(self._clock(), END_OF_TIME),
                 staff_id=staff_id,
                 with_busy=False,
             )
+        return service, calendar
+
+    def _checked(  # noqa: PLR0913 - a request has as many parts
+        self,
+        staff_id: int,
+        service_id: int,
+        client: str,
+        start: datetime,
+        end: datetime | None,
+        *,
+        key: str | None = None,
+        moves: Appointment | None = None,
+    ) -> Request:
+        """Return the request, if the rules as they are known allow it."""
+        service, calendar = self._rulebook.rules(service_id, staff_id)
         slot = Slot(start, end) if end else service.slot(start)
         calendar.check(service, slot, self._clock())
-        return slot, service.blocked(start)
+        return Request(
+            staff_id,
+            service_id,
+            client,
+            slot,
+            service.blocked(start),
+            key,
+            moves,
+            calendar.version,
+        )
 
-    def _settle(self, request: Request) -> Booking:
-        """Try to claim the request until it is answered."""
+    def _settle(
+        self, checked: Callable[[], Request], key: str | None = None, asked: str = ""
+    ) -> Booking:
+        """Try to claim a request until it is answered.
+
+        Args:
+            checked: Checks the request against the rules, anew for each try, and returns it.
+            key: Its idempotency key.
+            asked: Its digest.
+        """
 
         def claim(attempt: int) -> Booking:
-            if request.key and attempt > 1:
+            if key:
                 with transaction(self._reading, reads_only=True) as connection:
-                    replayed = self._replay(connection, request.key, request.digest, attempt)
-                if replayed:
-                    return replayed
+                    twin = find_twin(connection, key, asked, attempt)
+                if twin:
+                    return twin
+            request = checked()
             appointment_id, taken_by = self._claim(request)
-            if appointment_id is not None:
-                return Booking(
-                    Appointment(
-                        appointment_id,
-                        request.staff_id,
-                        request.service_id,
-                        request.client,
-                        request.slot,
-                    ),
-                    attempt,
-                )
-            with transaction(self._reading, reads_only=True) as connection:
-                if request.key:
-                    replayed = self._replay(connection, request.key, request.digest, attempt)
-                    if replayed:
-                        return replayed
-                if taken_by is None:
-                    taken_by = BookingTransaction(connection, request).rival()
-                if taken_by is None:
-                    raise SerializationFailure("Whoever had the slot has just let it go.")
-                offer = (
-                    alternatives(connection, request, self._clock(), self._offers)
-                    if self._offers
-                    else ()
-                )
-            raise BookingConflict(request.slot, taken_by, offer)
+            if appointment_id is None:
+                return self._lost(request, taken_by, attempt)
+            return Booking(
+                Appointment(
+                    appointment_id,
+                    request.staff_id,
+                    request.service_id,
+                    request.client,
+                    request.slot,
+                ),
+                attempt,
+            )
 
         return self._tried(claim)
 
     def _claim(self, request: Request) -> tuple[int | None, int | None]:
         """Run the transaction once; return the appointment's id, or whose the slot is."""
         try:
+            statement = self.strategy.statement(request)
+            if statement:
+                self._before_record()
+                return run_alone(self._engine, statement, request.parameters)
             with transaction(self._writing) as connection:
                 tx = BookingTransaction(connection, request, self._before_record)
                 self.strategy.guard(tx)
@@ -276,6 +301,35 @@ class BookingService:
         except OverlapRefused:
             return None, None
         return appointment_id, tx.taken_by
+
+    def _lost(self, request: Request, taken_by: int | None, attempt: int) -> Booking:
+        """Find out why nothing was stored; return what the request's twin has booked.
+
+        Raises:
+            BookingConflict: Somebody has the slot.
+            InvalidRequest: `NOT_CONFIRMED` where there is nothing left to move.
+            SerializationFailure: Whatever it was, it has changed meanwhile.
+        """
+        if taken_by is not None and not self._offers and not request.key:
+            raise BookingConflict(request.slot, taken_by)
+        with transaction(self._reading, reads_only=True) as connection:
+            if request.key:
+                twin = find_twin(connection, request.key, request.digest, attempt)
+                if twin:
+                    return twin
+            if taken_by is None:
+                taken_by = BookingTransaction(connection, request).rival()
+            if taken_by is None:
+                if request.moves:
+                    find_confirmed(connection, request.moves.id)
+                self._rulebook.forget()
+                raise SerializationFailure("What stood in the way has changed; try again.")
+            offer = (
+                alternatives(connection, request, self._clock(), self._offers)
+                if self._offers
+                else ()
+            )
+        raise BookingConflict(request.slot, taken_by, offer)
 
     def _tried(self, work: Callable[[int], T]) -> T:
         """Do the work as often as the strategy's policy allows, and count."""
@@ -289,37 +343,3 @@ class BookingService:
                 if not isinstance(error, TRIED_AGAIN) or attempt >= self.strategy.retry.attempts:
                     raise
             self._sleep(self.strategy.retry.pause(attempt, self._source))
-
-    def _find(self, connection: Connection, appointment_id: int) -> Appointment:
-        _check_appointment_id(appointment_id)
-        row = connection.execute(BY_ID, {"appointment_id": appointment_id}).one_or_none()
-        if row is None:
-            raise InvalidRequest(
-                "UNKNOWN_APPOINTMENT", f"There is no appointment {appointment_id}."
-            )
-        return _stored(row)
-
-    def _replay(
-        self, connection: Connection, key: str, asked: str, attempt: int = 1
-    ) -> Booking | None:
-        row = connection.execute(BY_KEY, {"key": key}).one_or_none()
-        if row is None:
-            return None
-        if row.request_digest != asked:
-            raise InvalidRequest("KEY_REUSED", f"The key {key!r} belongs to another request.")
-        return Booking(_stored(row), attempt, replayed=True)
-
-
-def _check_appointment_id(appointment_id: object) -> None:
-    check_id(appointment_id, "UNKNOWN_APPOINTMENT", "appointment", LARGEST_BIGINT)
-
-
-def _stored(row: Row[tuple[object, ...]]) -> Appointment:
-    return Appointment(
-        row.id,
-        row.staff_id,
-        row.service_id,
-        row.client,
-        Slot(row.during.lower, row.during.upper),
-        row.status,
-    )

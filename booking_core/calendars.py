@@ -66,6 +66,7 @@ class Calendar:
         hours: Shifts and breaks.
         off: Time off.
         busy: What confirmed appointments block, in order.
+        version: Of the rules, as the rulebook counts.
     """
 
     staff_id: int
@@ -76,6 +77,7 @@ class Calendar:
     hours: Sequence[WeeklyHours]
     off: Sequence[Slot] = ()
     busy: Sequence[Slot] = ()
+    version: int = 0
 
     def shifts(self, window: Slot, kind: str = "shift") -> Iterator[Slot]:
         """Yield the instants of the shifts (or breaks) that may touch the window."""

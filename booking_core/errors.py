@@ -56,11 +56,15 @@ class BookingConflict(BookingError):
     outcome = "conflict"
 
     def __init__(self, slot: Slot, taken_by: int, alternatives: Sequence[FreeSlot] = ()) -> None:
-        offer = ", ".join(str(alternative) for alternative in alternatives) or "none were found"
-        super().__init__(f"{slot} is taken. Alternatives: {offer}.")
+        super().__init__(slot, taken_by, alternatives)
         self.slot = slot
         self.taken_by = taken_by
         self.alternatives = tuple(alternatives)
+
+    def __str__(self) -> str:
+        # Worded when it is read: on a hot slot nearly every answer is one.
+        offer = ", ".join(str(each) for each in self.alternatives) or "none were found"
+        return f"{self.slot} is taken. Alternatives: {offer}."
 
 
 class SlotBusy(BookingError):

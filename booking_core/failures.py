@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import psycopg
 from sqlalchemy import exc
 
 from booking_core.errors import (
@@ -34,9 +35,9 @@ class OverlapRefused(BookingError):
     outcome = "conflict"
 
 
-def explain(error: exc.DBAPIError, *, sent_commit: bool) -> BookingError | None:
-    """Return what a database error means for the request; nothing where it is a fault of ours."""
-    match getattr(error.orig, "sqlstate", None):
+def explain(error: BaseException | None, *, sent_commit: bool) -> BookingError | None:
+    """Return what an error of the driver's means; nothing where it is a fault of ours."""
+    match getattr(error, "sqlstate", None):
         case "40001":
             return SerializationFailure("Concurrent bookings got in each other's way.")
         case "40P01":
@@ -47,7 +48,7 @@ def explain(error: exc.DBAPIError, *, sent_commit: bool) -> BookingError | None:
             return OverlapRefused()
         case "23503":
             return InvalidRequest("GONE", "The staff member or service was removed meanwhile.")
-        case "23505" if "idempotency_key" in str(error.orig):
+        case "23505" if "idempotency_key" in str(error):
             return SerializationFailure("A request with the same key was booked meanwhile.")
         case sqlstate if _is_lost(error, sqlstate):
             if sent_commit:
@@ -59,10 +60,10 @@ def explain(error: exc.DBAPIError, *, sent_commit: bool) -> BookingError | None:
     return None
 
 
-def _is_lost(error: exc.DBAPIError, sqlstate: str | None) -> bool:
+def _is_lost(error: BaseException | None, sqlstate: str | None) -> bool:
     """Whether the session is gone: no answer at all, or ended by the server (57P, 25P03, 08)."""
     if sqlstate is None:
-        return isinstance(error, exc.OperationalError)
+        return isinstance(error, psycopg.OperationalError)
     return sqlstate.startswith(("57P", "08")) or sqlstate == "25P03"
 
 
@@ -89,7 +90,7 @@ def transaction(engine: Engine, *, reads_only: bool = False) -> Iterator[Connect
     except exc.TimeoutError:
         raise PoolTimeout("No database connection became free in time.") from None
     except exc.DBAPIError as error:
-        explanation = explain(error, sent_commit=sent_commit)
+        explanation = explain(error.orig, sent_commit=sent_commit)
         if explanation is None:
             raise
         raise explanation from error

@@ -62,6 +62,7 @@ class Request:
         blocked: The slot and the buffer after it: what must not overlap.
         key: The idempotency key, if the client sent one.
         moves: The appointment that is rescheduled; none where a new one is booked.
+        rules_version: Of the rules that allow it, as the rulebook counts.
     """
 
     staff_id: int
@@ -71,6 +72,25 @@ class Request:
     blocked: Slot
     key: str | None = None
     moves: Appointment | None = None
+    rules_version: int = 0
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """All of it, as parameters of a statement: `Strategy.statement` says which there are."""
+        return {
+            "staff_id": self.staff_id,
+            "service_id": self.service_id,
+            "client": self.client,
+            "starts": self.slot.start,
+            "ends": self.slot.end,
+            "blocked_from": self.blocked.start,
+            "blocked_until": self.blocked.end,
+            "key": self.key,
+            "digest": self.digest,
+            "moved_id": self.moves.id if self.moves else None,
+            "moved_from": self.moves.staff_id if self.moves else None,
+            "rules_version": self.rules_version,
+        }
 
     @property
     def staff_ids(self) -> list[int]:

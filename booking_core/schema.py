@@ -6,6 +6,10 @@ ranges: `during` is what the client was promised, `blocked` is `during` and the 
 Two confirmed appointments of one staff member must not overlap in `blocked`; every strategy is
 one way of keeping that true.
 
+The rules are read far more often than they change, so the service keeps what it has read. The
+table `rulebook` counts the changes: triggers raise its version, and a booking is stored only if
+the version is still the one under which it was checked.
+
 The schema is made per strategy: `create` adds what the strategy needs and nothing else, so that
 a strategy which relies on its locks alone is seen without a constraint that would hide its
 faults.
@@ -113,6 +117,9 @@ time_off = Table(
     ),
 )
 
+# One row.
+rulebook = Table("rulebook", metadata, Column("version", BigInteger, nullable=False))
+
 appointment = Table(
     "appointment",
     metadata,
@@ -154,6 +161,32 @@ NO_OVERLAP = (
     " EXCLUDE USING gist (staff_id WITH =, blocked WITH &&) WHERE (status = 'confirmed')"
 )
 
+# Where rules are, and which columns of the table hold them; an empty string stands for all. A
+# strategy may keep something of its own in the row of a staff member.
+RULES = {
+    "location": "",
+    "staff": "OF name, location_id",
+    "service": "",
+    "offering": "",
+    "working_hours": "",
+    "time_off": "",
+}
+COUNT_CHANGES = (
+    "INSERT INTO rulebook VALUES (1)",
+    """
+    CREATE FUNCTION rules_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        UPDATE rulebook SET version = version + 1;
+        RETURN NULL;
+    END $$
+    """,
+    *(
+        f"CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE {columns} OR DELETE OR TRUNCATE"
+        f" ON {table} FOR EACH STATEMENT EXECUTE FUNCTION rules_changed()"
+        for table, columns in RULES.items()
+    ),
+)
+
 
 def create(connection: Connection, strategy: Strategy, *, backstop: bool | None = None) -> None:
     """Create the tables and what the strategy needs of them.
@@ -173,5 +206,5 @@ def create(connection: Connection, strategy: Strategy, *, backstop: bool | None 
     metadata.create_all(connection)
     constrained = strategy.needs_constraint if backstop is None else backstop
     connection.execute(text(NO_OVERLAP if constrained else OVERLAP_INDEX))
-    for statement in strategy.needs:
+    for statement in (*COUNT_CHANGES, *strategy.needs):
         connection.exec_driver_sql(statement)

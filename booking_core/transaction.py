@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, insert, literal_column, select, update
-from sqlalchemy.dialects.postgresql import Range
-from sqlalchemy.dialects.postgresql import insert as insert_or_nothing
+from sqlalchemy import bindparam, literal_column, select, text, update
+from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
 
-from booking_core.errors import InvalidRequest
-from booking_core.schema import appointment
+from booking_core.schema import appointment, rulebook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,13 +36,20 @@ RIVAL = (
     .limit(1)
 )
 RIVAL_OF_MOVE = RIVAL.where(appointment.c.id != bindparam("moved_id"))
-INSERT = insert(appointment).returning(appointment.c.id)
-INSERT_OR_NOTHING = (
-    insert_or_nothing(appointment).on_conflict_do_nothing().returning(appointment.c.id)
-)
+SAME_RULES = select(rulebook.c.version).scalar_subquery() == bindparam("rules_version")
+_INSERT = """
+    INSERT INTO appointment
+        (staff_id, service_id, client, during, blocked, idempotency_key, request_digest)
+    SELECT :staff_id, :service_id, :client, :during, :blocked, :key, :digest
+     WHERE (SELECT version FROM rulebook) = :rules_version
+    {or_nothing} RETURNING id
+"""
+_RANGES = [bindparam(name, type_=TSTZRANGE) for name in ("during", "blocked")]
+INSERT = text(_INSERT.format(or_nothing="")).bindparams(*_RANGES)
+INSERT_OR_NOTHING = text(_INSERT.format(or_nothing="ON CONFLICT DO NOTHING")).bindparams(*_RANGES)
 MOVE = (
     update(appointment)
-    .where(appointment.c.id == bindparam("moved_id"), CONFIRMED)
+    .where(appointment.c.id == bindparam("moved_id"), CONFIRMED, SAME_RULES)
     .returning(appointment.c.id)
 )
 
@@ -104,31 +109,30 @@ class BookingTransaction:
                 such clause, so a move fails in any case.
 
         Returns:
-            The appointment's id, or None where it was left out.
-
-        Raises:
-            InvalidRequest: `NOT_CONFIRMED` where the appointment to move was cancelled meanwhile.
+            The appointment's id; None where it was left out, where the rules have changed since
+            the request was checked, or where the appointment to move was cancelled meanwhile.
         """
         self.before_record()
         request = self.request
-        place = {
+        values = {
             "staff_id": request.staff_id,
             "during": as_range(request.slot),
             "blocked": as_range(request.blocked),
+            "rules_version": request.rules_version,
         }
         if request.moves is not None:
-            moved = self.connection.scalar(MOVE, {"moved_id": request.moves.id} | place)
-            if moved is None:
-                raise not_confirmed(request.moves.id)
-            return int(moved)
+            moved: int | None = self.connection.scalar(
+                MOVE, values | {"moved_id": request.moves.id}
+            )
+            return moved
         inserted: int | None = self.connection.scalar(
             INSERT_OR_NOTHING if or_nothing else INSERT,
-            place
+            values
             | {
                 "service_id": request.service_id,
                 "client": request.client,
-                "idempotency_key": request.key,
-                "request_digest": request.digest,
+                "key": request.key,
+                "digest": request.digest,
             },
         )
         return inserted
@@ -137,10 +141,3 @@ class BookingTransaction:
 def as_range(slot: Slot) -> Range[datetime]:
     """Return the slot as PostgreSQL's half-open range."""
     return Range(slot.start, slot.end, bounds="[)")
-
-
-def not_confirmed(appointment_id: int) -> InvalidRequest:
-    """Return the error for an appointment that can be neither moved nor cancelled."""
-    return InvalidRequest(
-        "NOT_CONFIRMED", f"Appointment {appointment_id} is not confirmed (any more)."
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from booking_core import schema
 from booking_core.booking import BookingService
@@ -75,6 +75,8 @@ class Stage:
         with control.begin() as connection:
             schema.create(connection, strategy, backstop=backstop)
             plain = salon.plain(connection, max(scene.staff, staff))
+            # Schedules quote the version; it is the same wherever they are played.
+            connection.execute(update(schema.rulebook).values(version=1))
         self._staff_ids = list(plain.staff.values())
         (self._service_id,) = plain.services.values()
         self._usher = BookingService(control, strategy, clock=salon.now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from booking_core.strategies.advisory import Advisory, AdvisoryTry
 from booking_core.strategies.base import Strategy, Traits
-from booking_core.strategies.constraint import Exclusion, TemporalKey
+from booking_core.strategies.constraint import Exclusion, OneStatement, TemporalKey
 from booking_core.strategies.function import Function
 from booking_core.strategies.optimistic import Serializable, Version
 from booking_core.strategies.staff_row import StaffRow, StaffRowNowait, StaffRowSkipLocked
@@ -20,6 +20,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
         StaffRowSkipLocked,
         Serializable,
         Exclusion,
+        OneStatement,
         TemporalKey,
         Version,
         Function,

@@ -1,7 +1,8 @@
 """What every strategy is: two steps inside the booking transaction, and some claims about itself.
 
 `guard` takes whatever keeps rivals out, `claim` records the appointment or returns nothing
-because the slot is taken. A sound strategy of one's own needs no more than this:
+because the slot is taken; or else one `statement` does both. A sound strategy of one's own needs
+no more than this:
 
     class StaffMutex(Strategy):
         name = "staff_mutex"
@@ -25,8 +26,11 @@ from booking_core.schema import appointment
 from booking_core.transaction import CONFIRMED
 
 if TYPE_CHECKING:
+    from typing import LiteralString
+
     from sqlalchemy import Connection
 
+    from booking_core.requests import Request
     from booking_core.transaction import BookingTransaction
 
 Isolation = Literal["AUTOCOMMIT", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
@@ -62,8 +66,8 @@ class Strategy:
     Attributes:
         name: What experiments and commands call it.
         sound: Whether it is meant to be sound; exhibits say no.
-        isolation: The isolation level of the booking transaction. AUTOCOMMIT means that the
-            strategy sends one statement which is a transaction by itself.
+        isolation: The isolation level of the booking transaction; AUTOCOMMIT where a booking is
+            one statement.
         retry: When the service tries again.
         needs: SQL statements that prepare the schema for it, without parameters.
         needs_constraint: Whether it works only with the exclusion constraint.
@@ -81,6 +85,16 @@ class Strategy:
     minimum_server: ClassVar[int] = 140000  # multiranges
     traits: ClassVar[Traits] = Traits()
     choose_when: ClassVar[str] = ""
+
+    def statement(self, request: Request) -> LiteralString | None:
+        """Return the one statement that claims the slot; None where guard and claim do it.
+
+        It is a transaction by itself, sent in autocommit with `request.parameters`, written
+        `%(name)s`. It returns one row: the appointment's id, or null, and the id of an
+        appointment that overlaps, or null. Where both are null the service finds out why.
+        """
+        del request
+        return None
 
     def guard(self, tx: BookingTransaction) -> None:
         """Take what keeps rivals out of the calendars `tx.staff_ids`.

@@ -2,57 +2,62 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Integer, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, TSTZRANGE
+from typing import TYPE_CHECKING
 
 from booking_core.strategies.advisory import CALENDARS
 from booking_core.strategies.base import Strategy, Traits
-from booking_core.transaction import BookingTransaction, as_range, not_confirmed
+
+if TYPE_CHECKING:
+    from typing import LiteralString
+
+    from booking_core.requests import Request
 
 # Each statement of a volatile PL/pgSQL function takes a snapshot of its own in READ COMMITTED, so
 # the check sees what was committed while the lock was waited for. In one plain SQL statement the
 # snapshot would be older than the lock, and the check blind.
 CREATE = f"""
 CREATE FUNCTION claim_slot(
-    touched integer[], wanted_staff integer, wanted_service integer, client_name text,
-    wanted tstzrange, wanted_blocked tstzrange, key text, digest text, moved bigint,
+    wanted_staff integer, wanted_service integer, client_name text,
+    wanted tstzrange, wanted_blocked tstzrange, key text, digest text,
+    moved_id bigint, moved_from integer, rules_version bigint,
     OUT appointment_id bigint, OUT rival_id bigint)
 LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-    calendar integer;
 BEGIN
-    FOREACH calendar IN ARRAY touched LOOP
-        PERFORM pg_advisory_xact_lock({CALENDARS}, calendar);
-    END LOOP;
+    -- In one fixed order; where nothing is moved, moved_from is null and overlooked by both.
+    PERFORM pg_advisory_xact_lock({CALENDARS}, least(wanted_staff, moved_from));
+    IF moved_from <> wanted_staff THEN
+        PERFORM pg_advisory_xact_lock({CALENDARS}, greatest(wanted_staff, moved_from));
+    END IF;
     SELECT id INTO rival_id FROM appointment
      WHERE staff_id = wanted_staff AND status = 'confirmed' AND blocked && wanted_blocked
-       AND id IS DISTINCT FROM moved
+       AND id IS DISTINCT FROM moved_id
      LIMIT 1;
     IF rival_id IS NOT NULL THEN
         RETURN;
     END IF;
-    IF moved IS NULL THEN
+    IF moved_id IS NULL THEN
         INSERT INTO appointment
             (staff_id, service_id, client, during, blocked, idempotency_key, request_digest)
-        VALUES (wanted_staff, wanted_service, client_name, wanted, wanted_blocked, key, digest)
+        SELECT wanted_staff, wanted_service, client_name, wanted, wanted_blocked, key, digest
+         WHERE (SELECT version FROM rulebook) = rules_version
         RETURNING id INTO appointment_id;
     ELSE
         UPDATE appointment
            SET staff_id = wanted_staff, during = wanted, blocked = wanted_blocked
-         WHERE id = moved AND status = 'confirmed'
+         WHERE id = moved_id AND status = 'confirmed'
+           AND (SELECT version FROM rulebook) = rules_version
         RETURNING id INTO appointment_id;
     END IF;
 END $$
 """  # noqa: S608 - the number is ours
-CLAIM = text("""
+CLAIM = """
     SELECT appointment_id, rival_id
-    FROM claim_slot(:touched, :staff_id, :service_id, :client, :during, :blocked,
-                    :key, :digest, :moved)
-""").bindparams(
-    bindparam("touched", type_=ARRAY(Integer)),
-    bindparam("during", type_=TSTZRANGE),
-    bindparam("blocked", type_=TSTZRANGE),
-)
+    FROM claim_slot(
+        %(staff_id)s::integer, %(service_id)s::integer, %(client)s::text,
+        tstzrange(%(starts)s, %(ends)s), tstzrange(%(blocked_from)s, %(blocked_until)s),
+        %(key)s::text, %(digest)s::text,
+        %(moved_id)s::bigint, %(moved_from)s::integer, %(rules_version)s::bigint)
+"""
 
 
 class Function(Strategy):
@@ -74,26 +79,7 @@ class Function(Strategy):
         "lock is held, and nothing holds it shorter."
     )
 
-    def claim(self, tx: BookingTransaction) -> int | None:
+    def statement(self, request: Request) -> LiteralString:
         """Call the function."""
-        tx.before_record()
-        request = tx.request
-        answer = tx.connection.execute(
-            CLAIM,
-            {
-                "touched": tx.staff_ids,
-                "staff_id": request.staff_id,
-                "service_id": request.service_id,
-                "client": request.client,
-                "during": as_range(request.slot),
-                "blocked": as_range(request.blocked),
-                "key": request.key,
-                "digest": request.digest,
-                "moved": request.moves.id if request.moves else None,
-            },
-        ).one()
-        appointment_id: int | None = answer.appointment_id
-        tx.taken_by = answer.rival_id
-        if appointment_id is None and tx.taken_by is None and request.moves:
-            raise not_confirmed(request.moves.id)
-        return appointment_id
+        del request
+        return CLAIM

@@ -71,8 +71,8 @@ class Recogniser:
             "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p')"
             " AND relnamespace::regnamespace::text <> ALL (%s)"
         )
-        # A view's definition is not followed, nor a trigger's function; and what the server says
-        # of itself changes with every step.
+        # A view's definition is not followed; and what the server says of itself changes with
+        # every step.
         self._opaque = (
             {"information_schema"}
             | column(
@@ -83,11 +83,17 @@ class Recogniser:
                 "SELECT relname FROM pg_class WHERE relkind IN ('v', 'm', 'f')"
                 " AND relnamespace::regnamespace::text <> ALL (%s)"
             )
-            | column(
-                "SELECT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
-                " WHERE NOT tgisinternal AND relnamespace::regnamespace::text <> ALL (%s)"
-            )
         )
+        # For each table with triggers, the columns whose update sets one off.
+        self._triggers: Changes = {}
+        for table, columns in connection.execute(
+            """
+            SELECT relname, array(SELECT attname::text FROM pg_attribute
+                                   WHERE attrelid = tgrelid AND attnum = ANY (tgattr))
+              FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal
+            """
+        ):
+            self._triggers = _merged(self._triggers, {table: frozenset(columns or [ALL])})
         self._volatile = (
             column(
                 "SELECT proname FROM pg_proc WHERE provolatile = 'v'"
@@ -139,11 +145,14 @@ class Recogniser:
         own = [self._functions[name] for name in called if name in self._functions]
         if not all(function.harmless for function in own):
             return self._opaque_to_us(words, own)
+        writes = self._writes(words)
+        if any(self._sets_off(table, columns) for table, columns in writes.items()):
+            return self._opaque_to_us(words, own)
         advisory = {word for word in called if "advisory" in word}
         return Statement(
             tables=frozenset(self._tables.intersection(words)),
             words=frozenset(words),
-            writes=dict(self._writes(words)),
+            writes=writes,
             row_lock=_row_lock(words),
             advisory=bool(advisory),
             releases=any("unlock" in word for word in advisory),
@@ -169,6 +178,11 @@ class Recogniser:
             if readable
             else everything,
         )
+
+    def _sets_off(self, table: str, written: frozenset[str]) -> bool:
+        """Whether a trigger fires, whose function is not followed."""
+        columns = self._triggers.get(table, frozenset())
+        return bool(columns) and (ALL in columns | written or not columns.isdisjoint(written))
 
     def _lock_table(self, words: list[str]) -> Statement:
         text = " ".join(words)

@@ -75,6 +75,18 @@ class Desk:
         for table in ["claim"] * (self.strategy.name == "temporal_key") + ["appointment"]:
             self.execute(f"DELETE FROM {table}")
 
+    def waiting(self) -> int:
+        """Return how many sessions wait for a lock."""
+        with self.engine.connect() as connection:
+            return int(
+                connection.execute(
+                    text(
+                        "SELECT count(*) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                    )
+                ).scalar_one()
+            )
+
     def execute(self, statement: str, **values: object) -> None:
         """Do something behind the service's back, and commit."""
         with self.engine.begin() as connection:
@@ -97,7 +109,11 @@ def _opened(make: type[Strategy], backstop: bool | None) -> Desk:
 
 
 def _open(make: type[Strategy], backstop: bool | None) -> Desk:
-    database = fresh_database()
+    return desk_in(fresh_database(), make, backstop=backstop)
+
+
+def desk_in(database: Database, make: type[Strategy], *, backstop: bool | None = None) -> Desk:
+    """Set up a desk in an empty database."""
     engine = database.engine(pool_size=8, max_overflow=0, pool_timeout=PATIENCE)
     with engine.begin() as connection:
         schema.create(connection, make(), backstop=backstop)

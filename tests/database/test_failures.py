@@ -3,6 +3,7 @@
 # ruff: noqa: SIM300 - expected == actual
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -392,31 +393,52 @@ def test_a_session_that_an_administrator_lets_time_out_is_a_lost_one(
     assert [] == desk.rows()
 
 
-def test_a_staff_member_who_was_removed_meanwhile_is_gone(desk: Desk) -> None:
-    """The foreign key refuses; the client learns why, and is not told to try again."""
-    temporary = desk.service(clock=lambda: TEN - 24 * HOUR)
-    desk.execute("INSERT INTO staff (location_id, name) VALUES (1, 'Temp')")
-    desk.execute(
-        "INSERT INTO offering (staff_id, service_id) SELECT id, 1 FROM staff WHERE name = 'Temp'"
-    )
-    desk.execute(
-        "INSERT INTO working_hours SELECT id, 1, 'shift', '09:00', '17:00' FROM staff"
-        " WHERE name = 'Temp'"
-    )
-    with desk.engine.connect() as connection:
+@pytest.fixture
+def temp_id(desk: Desk) -> int:
+    """Employ somebody who can be dismissed."""
+    with desk.engine.begin() as connection:
         staff_id = connection.exec_driver_sql(
-            "SELECT id FROM staff WHERE name = 'Temp'"
+            "INSERT INTO staff (location_id, name) VALUES (1, 'Temp') RETURNING id"
         ).scalar_one()
+        connection.exec_driver_sql(
+            f"INSERT INTO offering (staff_id, service_id) VALUES ({staff_id}, 1)"
+        )
+        connection.exec_driver_sql(
+            f"INSERT INTO working_hours VALUES ({staff_id}, 1, 'shift', '09:00', '17:00')"
+        )
+    return int(staff_id)
 
-    def remove() -> None:
-        for table in ("working_hours", "offering"):
-            desk.execute(f"DELETE FROM {table} WHERE staff_id = :staff_id", staff_id=staff_id)
-        desk.execute("DELETE FROM staff WHERE id = :staff_id", staff_id=staff_id)
 
-    service = desk.service(clock=lambda: TEN - 24 * HOUR, before_record=remove)
-    assert temporary.free_slots(1, TEN.date(), staff_id)
-    with refused("GONE"):
-        service.book(**desk.ask() | {"staff_id": staff_id})
+def _dismiss(connection: Connection, staff_id: int) -> None:
+    for table in ("working_hours", "offering"):
+        connection.exec_driver_sql(f"DELETE FROM {table} WHERE staff_id = {staff_id}")
+    connection.exec_driver_sql(f"DELETE FROM staff WHERE id = {staff_id}")
+
+
+def test_a_staff_member_who_was_removed_meanwhile_is_unknown(desk: Desk, temp_id: int) -> None:
+    """The rules have changed, so they are read anew; the client learns why."""
+
+    def dismiss() -> None:
+        with desk.engine.begin() as connection:
+            _dismiss(connection, temp_id)
+
+    service = desk.service(before_record=dismiss)
+    with refused("UNKNOWN_STAFF"):
+        service.book(**desk.ask() | {"staff_id": temp_id})
+    assert [] == desk.rows()
+
+
+def test_a_staff_member_who_is_being_removed_is_gone(desk: Desk, temp_id: int) -> None:
+    """The insert waits for the removal's end; then the foreign key refuses, and nobody retries."""
+    with desk.engine.connect() as remover, ThreadPoolExecutor(1) as thread:
+        service = desk.service(before_record=lambda: _dismiss(remover, temp_id))
+        answer = thread.submit(service.book, **desk.ask() | {"staff_id": temp_id})
+        until = monotonic() + PATIENCE
+        while not desk.waiting():
+            assert monotonic() < until, "nobody waits"
+        remover.commit()
+        with refused("GONE"):
+            answer.result()
     assert [] == desk.rows()
 
 
