@@ -46,7 +46,7 @@ def run_alone(
             row = connection.execute(sql, parameters, prepare=True).fetchone()
         finally:
             # The pool's next user must find the connection as it was, or not at all.
-            if connection.info.transaction_status == TransactionStatus.IDLE:
+            if connection.pgconn.transaction_status == TransactionStatus.IDLE:
                 connection.autocommit = was_autocommit
             else:
                 pooled.invalidate()

@@ -9,49 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, literal_column, select, text, update
-from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
-
-from booking_core.schema import appointment, rulebook
+from booking_core import statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
+    from typing import LiteralString
 
     from sqlalchemy import Connection
 
     from booking_core.requests import Request
-    from booking_core.slots import Slot
-
-# A literal: a parameter would hide the index's WHERE clause from a prepared statement's plan.
-CONFIRMED = appointment.c.status == literal_column("'confirmed'")
-
-RIVAL = (
-    select(appointment.c.id)
-    .where(
-        appointment.c.staff_id == bindparam("staff_id"),
-        CONFIRMED,
-        appointment.c.blocked.overlaps(bindparam("blocked")),
-    )
-    .limit(1)
-)
-RIVAL_OF_MOVE = RIVAL.where(appointment.c.id != bindparam("moved_id"))
-SAME_RULES = select(rulebook.c.version).scalar_subquery() == bindparam("rules_version")
-_INSERT = """
-    INSERT INTO appointment
-        (staff_id, service_id, client, during, blocked, idempotency_key, request_digest)
-    SELECT :staff_id, :service_id, :client, :during, :blocked, :key, :digest
-     WHERE (SELECT version FROM rulebook) = :rules_version
-    {or_nothing} RETURNING id
-"""
-_RANGES = [bindparam(name, type_=TSTZRANGE) for name in ("during", "blocked")]
-INSERT = text(_INSERT.format(or_nothing="")).bindparams(*_RANGES)
-INSERT_OR_NOTHING = text(_INSERT.format(or_nothing="ON CONFLICT DO NOTHING")).bindparams(*_RANGES)
-MOVE = (
-    update(appointment)
-    .where(appointment.c.id == bindparam("moved_id"), CONFIRMED, SAME_RULES)
-    .returning(appointment.c.id)
-)
 
 
 def do_nothing() -> None:
@@ -64,6 +30,7 @@ class BookingTransaction:
     Attributes:
         connection: For whatever the strategy has to send; it never commits.
         request: What is asked for.
+        parameters: The request's, for statements.
         before_record: Called between check and record; experiments spend time there.
         taken_by: The id of an overlapping appointment, once one was seen.
     """
@@ -76,6 +43,7 @@ class BookingTransaction:
     ) -> None:
         self.connection = connection
         self.request = request
+        self.parameters = request.parameters
         self.before_record = before_record
         self.taken_by: int | None = None
 
@@ -89,13 +57,8 @@ class BookingTransaction:
 
         One round trip. The appointment that is being rescheduled is no rival of itself.
         """
-        request = self.request
-        asked = {"staff_id": request.staff_id, "blocked": as_range(request.blocked)}
-        if request.moves is None:
-            self.taken_by = self.connection.scalar(RIVAL, asked)
-        else:
-            asked["moved_id"] = request.moves.id
-            self.taken_by = self.connection.scalar(RIVAL_OF_MOVE, asked)
+        moves = self.request.moves
+        self.taken_by = self._id(statements.LOOK_FOR_OTHERS if moves else statements.LOOK)
         return self.taken_by
 
     def record(self, *, or_nothing: bool = False) -> int | None:
@@ -113,31 +76,10 @@ class BookingTransaction:
             the request was checked, or where the appointment to move was cancelled meanwhile.
         """
         self.before_record()
-        request = self.request
-        values = {
-            "staff_id": request.staff_id,
-            "during": as_range(request.slot),
-            "blocked": as_range(request.blocked),
-            "rules_version": request.rules_version,
-        }
-        if request.moves is not None:
-            moved: int | None = self.connection.scalar(
-                MOVE, values | {"moved_id": request.moves.id}
-            )
-            return moved
-        inserted: int | None = self.connection.scalar(
-            INSERT_OR_NOTHING if or_nothing else INSERT,
-            values
-            | {
-                "service_id": request.service_id,
-                "client": request.client,
-                "key": request.key,
-                "digest": request.digest,
-            },
-        )
-        return inserted
+        if self.request.moves:
+            return self._id(statements.RECORD_MOVE)
+        return self._id(statements.RECORD_OR_NOTHING if or_nothing else statements.RECORD)
 
-
-def as_range(slot: Slot) -> Range[datetime]:
-    """Return the slot as PostgreSQL's half-open range."""
-    return Range(slot.start, slot.end, bounds="[)")
+    def _id(self, statement: LiteralString) -> int | None:
+        found: int | None = self.connection.exec_driver_sql(statement, self.parameters).scalar()
+        return found

@@ -12,17 +12,18 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
-from sqlalchemy import NullPool, bindparam, create_engine, func, select, text
-from sqlalchemy.dialects.postgresql import TSTZRANGE
+from sqlalchemy import NullPool, create_engine, func, select
 
+from booking_core import statements
 from booking_core.retry import RetryPolicy
 from booking_core.schema import appointment, staff
 from booking_core.strategies import Strategy, Traits
 from booking_core.strategies.advisory import CALENDARS, LOCK, TRY_LOCK
-from booking_core.transaction import RIVAL, BookingTransaction, as_range
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
+
+    from booking_core.transaction import BookingTransaction
 
 
 class Exhibit(Strategy):
@@ -137,7 +138,7 @@ class StaleSnapshot(Exhibit):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Wait for the lock, with a snapshot that grows old."""
-        tx.connection.execute(LOCK, {"staff_ids": tx.staff_ids})
+        tx.connection.exec_driver_sql(LOCK, {"staff_ids": tx.staff_ids})
 
 
 class UniqueStart(Exhibit):
@@ -209,7 +210,7 @@ class IgnoredAnswer(Exhibit):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Try to lock, and go on in any case."""
-        tx.connection.execute(TRY_LOCK, {"staff_ids": tx.staff_ids})
+        tx.connection.exec_driver_sql(TRY_LOCK, {"staff_ids": tx.staff_ids})
 
 
 class ForShare(Exhibit):
@@ -253,10 +254,9 @@ class InsertThenCount(Exhibit):
         if tx.request.moves:
             return super().claim(tx)
         recorded = tx.record()
-        tx.taken_by = tx.connection.scalar(
-            RIVAL.where(appointment.c.id != recorded),
-            {"staff_id": tx.request.staff_id, "blocked": as_range(tx.request.blocked)},
-        )
+        tx.taken_by = tx.connection.exec_driver_sql(
+            statements.LOOK_FOR_OTHERS, tx.parameters | {"moved_id": recorded}
+        ).scalar()
         if tx.taken_by is None:
             return recorded
         tx.connection.execute(appointment.delete().where(appointment.c.id == recorded))
@@ -273,7 +273,17 @@ class OtherTransaction(Exhibit):
     def guard(self, tx: BookingTransaction) -> None:
         """Lock and let go."""
         with _elsewhere(tx.connection.engine.url).begin() as connection:
-            connection.execute(LOCK, {"staff_ids": tx.staff_ids})
+            connection.exec_driver_sql(LOCK, {"staff_ids": tx.staff_ids})
+
+
+CLOSED = """
+    SELECT id FROM appointment
+     WHERE staff_id = %(staff_id)s AND status = 'confirmed'
+       AND id IS DISTINCT FROM %(moved_id)s
+       AND tstzrange(lower(blocked), upper(blocked), '[]')
+           && tstzrange(%(blocked_from)s, %(blocked_until)s, '[]')
+     LIMIT 1
+"""
 
 
 class ClosedBounds(Exhibit):
@@ -289,25 +299,11 @@ class ClosedBounds(Exhibit):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Wait for the calendar, soundly."""
-        tx.connection.execute(LOCK, {"staff_ids": tx.staff_ids})
+        tx.connection.exec_driver_sql(LOCK, {"staff_ids": tx.staff_ids})
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Check with both ends included."""
-        tx.taken_by = tx.connection.scalar(
-            text("""
-                SELECT id FROM appointment
-                 WHERE staff_id = :staff_id AND status = 'confirmed'
-                   AND id IS DISTINCT FROM CAST(:moved AS bigint)
-                   AND tstzrange(lower(blocked), upper(blocked), '[]')
-                       && tstzrange(lower(:blocked), upper(:blocked), '[]')
-                 LIMIT 1
-            """).bindparams(bindparam("blocked", type_=TSTZRANGE)),
-            {
-                "staff_id": tx.request.staff_id,
-                "blocked": as_range(tx.request.blocked),
-                "moved": tx.request.moves.id if tx.request.moves else None,
-            },
-        )
+        tx.taken_by = tx.connection.exec_driver_sql(CLOSED, tx.parameters).scalar()
         return None if tx.taken_by is not None else tx.record()
 
 
@@ -318,12 +314,9 @@ def _elsewhere(url: URL) -> Engine:
 
 def _check(tx: BookingTransaction, *, skip_locked: bool) -> int | None:
     """Look for a rival with a locking read."""
-    check = RIVAL.with_for_update(skip_locked=skip_locked)
-    if tx.request.moves:
-        check = check.where(appointment.c.id != tx.request.moves.id)
-    found: int | None = tx.connection.scalar(
-        check, {"staff_id": tx.request.staff_id, "blocked": as_range(tx.request.blocked)}
-    )
+    look = statements.LOOK_FOR_OTHERS if tx.request.moves else statements.LOOK
+    locking = " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
+    found: int | None = tx.connection.exec_driver_sql(look + locking, tx.parameters).scalar()
     return found
 
 

@@ -18,12 +18,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from sqlalchemy import text, update
+from sqlalchemy import text
 
+from booking_core import statements
 from booking_core.errors import UnsupportedServer
 from booking_core.retry import RetryPolicy
-from booking_core.schema import appointment
-from booking_core.transaction import CONFIRMED
 
 if TYPE_CHECKING:
     from typing import LiteralString
@@ -115,10 +114,8 @@ class Strategy:
         Returns:
             Whether it was confirmed until now.
         """
-        cancelled = connection.execute(
-            update(appointment)
-            .where(appointment.c.id == appointment_id, CONFIRMED)
-            .values(status="cancelled")
+        cancelled = connection.exec_driver_sql(
+            statements.CANCEL, {"appointment_id": appointment_id}
         )
         return cancelled.rowcount == 1
 

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import TSTZRANGE
-
+from booking_core import statements
 from booking_core.strategies.base import Strategy, Traits
-from booking_core.transaction import BookingTransaction, as_range
 
 if TYPE_CHECKING:
     from typing import LiteralString
@@ -20,58 +17,42 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from booking_core.requests import Request
+    from booking_core.transaction import BookingTransaction
 
-CLAIM_AND_INSERT = text("""
+LOOK_AND_INSERT = f"""
+    WITH rival AS ({statements.LOOK}),
+    claimed AS ({statements.INSERT} AND NOT EXISTS (SELECT FROM rival)
+        ON CONFLICT DO NOTHING RETURNING id)
+    SELECT (SELECT id FROM claimed), (SELECT id FROM rival)
+"""  # noqa: S608 - the text is ours
+LOOK_AND_MOVE = f"""
+    WITH rival AS ({statements.LOOK_FOR_OTHERS}),
+    claimed AS ({statements.MOVE} AND NOT EXISTS (SELECT FROM rival) RETURNING id)
+    SELECT (SELECT id FROM claimed), (SELECT id FROM rival)
+"""  # noqa: S608 - the text is ours
+
+CLAIM_AND_INSERT = """
     WITH claimed AS (
         INSERT INTO claim (staff_id, blocked, appointment_id)
-        SELECT :staff_id, :blocked, nextval(pg_get_serial_sequence('appointment', 'id'))
-        WHERE (SELECT version FROM rulebook) = :rules_version
+        SELECT %(staff_id)s, tstzrange(%(blocked_from)s, %(blocked_until)s),
+               nextval(pg_get_serial_sequence('appointment', 'id'))
+         WHERE (SELECT version FROM rulebook) = %(rules_version)s
         ON CONFLICT DO NOTHING
         RETURNING appointment_id)
     INSERT INTO appointment
         (id, staff_id, service_id, client, during, blocked, idempotency_key, request_digest)
-    SELECT appointment_id, :staff_id, :service_id, :client, :during, :blocked, :key, :digest
-    FROM claimed
+    SELECT appointment_id, %(staff_id)s, %(service_id)s, %(client)s,
+           tstzrange(%(starts)s, %(ends)s), tstzrange(%(blocked_from)s, %(blocked_until)s),
+           %(key)s, %(digest)s
+      FROM claimed
     RETURNING id
-""").bindparams(bindparam("blocked", type_=TSTZRANGE), bindparam("during", type_=TSTZRANGE))
-MOVE_CLAIM = text(
-    "UPDATE claim SET staff_id = :staff_id, blocked = :blocked"
-    " WHERE appointment_id = :appointment_id"
-).bindparams(bindparam("blocked", type_=TSTZRANGE))
-RELEASE_CLAIM = text("DELETE FROM claim WHERE appointment_id = :appointment_id")
-
-_RIVAL = """
-    SELECT id FROM appointment
-     WHERE staff_id = %(staff_id)s::integer AND status = 'confirmed'
-       AND blocked && tstzrange(%(blocked_from)s, %(blocked_until)s)
 """
-LOOK_AND_INSERT: LiteralString = f"""
-    WITH rival AS ({_RIVAL} LIMIT 1),
-    claimed AS (
-        INSERT INTO appointment
-            (staff_id, service_id, client, during, blocked, idempotency_key, request_digest)
-        SELECT %(staff_id)s::integer, %(service_id)s::integer, %(client)s::text,
-               tstzrange(%(starts)s, %(ends)s), tstzrange(%(blocked_from)s, %(blocked_until)s),
-               %(key)s::text, %(digest)s::text
-         WHERE NOT EXISTS (SELECT FROM rival)
-           AND (SELECT version FROM rulebook) = %(rules_version)s::bigint
-        ON CONFLICT DO NOTHING
-        RETURNING id)
-    SELECT (SELECT id FROM claimed), (SELECT id FROM rival)
-"""  # noqa: S608 - the text is ours
-LOOK_AND_MOVE: LiteralString = f"""
-    WITH rival AS ({_RIVAL} AND id <> %(moved_id)s::bigint LIMIT 1),
-    claimed AS (
-        UPDATE appointment
-           SET staff_id = %(staff_id)s::integer,
-               during = tstzrange(%(starts)s, %(ends)s),
-               blocked = tstzrange(%(blocked_from)s, %(blocked_until)s)
-         WHERE id = %(moved_id)s::bigint AND status = 'confirmed'
-           AND NOT EXISTS (SELECT FROM rival)
-           AND (SELECT version FROM rulebook) = %(rules_version)s::bigint
-        RETURNING id)
-    SELECT (SELECT id FROM claimed), (SELECT id FROM rival)
-"""  # noqa: S608 - the text is ours
+MOVE_CLAIM = """
+    UPDATE claim
+       SET staff_id = %(staff_id)s, blocked = tstzrange(%(blocked_from)s, %(blocked_until)s)
+     WHERE appointment_id = %(moved_id)s
+"""
+RELEASE_CLAIM = "DELETE FROM claim WHERE appointment_id = %(appointment_id)s"
 
 
 class Exclusion(Strategy):
@@ -149,33 +130,20 @@ class TemporalKey(Strategy):
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Claim the range and record the appointment in one statement."""
-        request = tx.request
-        place = {"staff_id": request.staff_id, "blocked": as_range(request.blocked)}
-        if request.moves:
-            if tx.rival() is not None:
-                return None
-            moved = tx.record()
+        if tx.request.moves:
+            moved = super().claim(tx)
             if moved is not None:
-                tx.connection.execute(MOVE_CLAIM, place | {"appointment_id": moved})
+                tx.connection.exec_driver_sql(MOVE_CLAIM, tx.parameters)
             return moved
         tx.before_record()
-        claimed: int | None = tx.connection.scalar(
-            CLAIM_AND_INSERT,
-            place
-            | {
-                "during": as_range(request.slot),
-                "service_id": request.service_id,
-                "client": request.client,
-                "key": request.key,
-                "digest": request.digest,
-                "rules_version": request.rules_version,
-            },
-        )
+        claimed: int | None = tx.connection.exec_driver_sql(
+            CLAIM_AND_INSERT, tx.parameters
+        ).scalar()
         return claimed
 
     def release(self, connection: Connection, appointment_id: int) -> bool:
         """Cancel the appointment and give its claim back."""
         # The appointment first, as a move does: two orders would deadlock.
         cancelled = super().release(connection, appointment_id)
-        connection.execute(RELEASE_CLAIM, {"appointment_id": appointment_id})
+        connection.exec_driver_sql(RELEASE_CLAIM, {"appointment_id": appointment_id})
         return cancelled

@@ -52,11 +52,10 @@ END $$
 """  # noqa: S608 - the number is ours
 CLAIM = """
     SELECT appointment_id, rival_id
-    FROM claim_slot(
-        %(staff_id)s::integer, %(service_id)s::integer, %(client)s::text,
-        tstzrange(%(starts)s, %(ends)s), tstzrange(%(blocked_from)s, %(blocked_until)s),
-        %(key)s::text, %(digest)s::text,
-        %(moved_id)s::bigint, %(moved_from)s::integer, %(rules_version)s::bigint)
+      FROM claim_slot(
+           %(staff_id)s, %(service_id)s, %(client)s,
+           tstzrange(%(starts)s, %(ends)s), tstzrange(%(blocked_from)s, %(blocked_until)s),
+           %(key)s, %(digest)s, %(moved_id)s, %(moved_from)s, %(rules_version)s)
 """
 
 

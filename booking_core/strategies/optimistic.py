@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, text
-
 from booking_core.errors import SerializationFailure
 from booking_core.retry import RetryPolicy
 from booking_core.strategies.base import Strategy, Traits
@@ -17,13 +15,13 @@ from booking_core.strategies.base import Strategy, Traits
 if TYPE_CHECKING:
     from booking_core.transaction import BookingTransaction
 
-READ_VERSIONS = text(
-    "SELECT id, calendar_version FROM staff WHERE id = ANY(:staff_ids) ORDER BY id"
-)
-COMPARE_AND_SET = text(
-    "UPDATE staff SET calendar_version = calendar_version + 1"
-    " WHERE id = :staff_id AND calendar_version = :seen"
-).bindparams(bindparam("staff_id"), bindparam("seen"))
+READ_VERSIONS = """
+    SELECT id, calendar_version FROM staff WHERE id = ANY(%(staff_ids)s) ORDER BY id
+"""
+COMPARE_AND_SET = """
+    UPDATE staff SET calendar_version = calendar_version + 1
+     WHERE id = %(staff_id)s AND calendar_version = %(seen)s
+"""
 
 
 class Serializable(Strategy):
@@ -67,11 +65,13 @@ class Version(Strategy):
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Check, then record if no calendar has changed since before the check."""
-        seen = tx.connection.execute(READ_VERSIONS, {"staff_ids": tx.staff_ids}).all()
+        seen = tx.connection.exec_driver_sql(READ_VERSIONS, {"staff_ids": tx.staff_ids}).all()
         if tx.rival() is not None:
             return None
         for staff_id, version in seen:
-            raised = tx.connection.execute(COMPARE_AND_SET, {"staff_id": staff_id, "seen": version})
+            raised = tx.connection.exec_driver_sql(
+                COMPARE_AND_SET, {"staff_id": staff_id, "seen": version}
+            )
             if raised.rowcount == 0:
                 raise SerializationFailure(
                     f"The calendar of staff member {staff_id} changed while it was checked."

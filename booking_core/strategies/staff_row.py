@@ -9,26 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Integer, any_, bindparam, select
-from sqlalchemy.dialects.postgresql import ARRAY
-
 from booking_core.errors import SlotBusy
 from booking_core.retry import PATIENT
-from booking_core.schema import staff
 from booking_core.strategies.base import Strategy, Traits
 
 if TYPE_CHECKING:
     from booking_core.transaction import BookingTransaction
 
 # Rows are locked as they leave the sort, so two calendars are always locked in the same order.
-CALENDARS = (
-    select(staff.c.id)
-    .where(staff.c.id == any_(bindparam("staff_ids", type_=ARRAY(Integer))))
-    .order_by(staff.c.id)
-)
-LOCK = CALENDARS.with_for_update(key_share=True)
-LOCK_NOWAIT = CALENDARS.with_for_update(key_share=True, nowait=True)
-LOCK_SKIP_LOCKED = CALENDARS.with_for_update(key_share=True, skip_locked=True)
+LOCK = """
+    SELECT id FROM staff WHERE id = ANY(%(staff_ids)s) ORDER BY id FOR NO KEY UPDATE
+"""
+LOCK_NOWAIT = f"{LOCK} NOWAIT"
+LOCK_SKIP_LOCKED = f"{LOCK} SKIP LOCKED"
 
 
 class StaffRow(Strategy):
@@ -49,7 +42,7 @@ class StaffRow(Strategy):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Wait for the staff rows."""
-        tx.connection.execute(LOCK, {"staff_ids": tx.staff_ids})
+        tx.connection.exec_driver_sql(LOCK, {"staff_ids": tx.staff_ids})
 
 
 class StaffRowNowait(Strategy):
@@ -68,7 +61,7 @@ class StaffRowNowait(Strategy):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Take the staff rows or fail at once."""
-        tx.connection.execute(LOCK_NOWAIT, {"staff_ids": tx.staff_ids})
+        tx.connection.exec_driver_sql(LOCK_NOWAIT, {"staff_ids": tx.staff_ids})
 
 
 class StaffRowSkipLocked(Strategy):
@@ -88,6 +81,6 @@ class StaffRowSkipLocked(Strategy):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Take the staff rows or give up at once."""
-        taken = tx.connection.scalars(LOCK_SKIP_LOCKED, {"staff_ids": tx.staff_ids}).all()
+        taken = tx.connection.exec_driver_sql(LOCK_SKIP_LOCKED, {"staff_ids": tx.staff_ids}).all()
         if len(taken) < len(tx.staff_ids):
             raise SlotBusy

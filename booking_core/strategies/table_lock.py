@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
 from booking_core.strategies.base import Strategy, Traits
 
 if TYPE_CHECKING:
     from booking_core.transaction import BookingTransaction
 
-LOCK = text("LOCK TABLE appointment IN SHARE ROW EXCLUSIVE MODE")
+LOCK = "LOCK TABLE appointment IN SHARE ROW EXCLUSIVE MODE"
 
 
 class TableLock(Strategy):
@@ -29,4 +27,4 @@ class TableLock(Strategy):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Wait for the table."""
-        tx.connection.execute(LOCK)
+        tx.connection.exec_driver_sql(LOCK)

@@ -128,7 +128,9 @@ def people(words: str) -> str:
 
 def tidy(sql: str) -> str:
     """Leave out casts that SQLAlchemy adds and digests that nobody reads; it stays valid SQL."""
-    text = re.sub(r"\b(\d+|NULL)::(?:INTEGER|BIGINT|VARCHAR)\b(?!\[)", r"\1", sql)
+    text = re.sub(
+        r"\b(\d+|NULL)::(?:INTEGER|BIGINT|VARCHAR)\b(?!\[)", r"\1", sql, flags=re.IGNORECASE
+    )
     text = re.sub(r"('(?:[^']|'')*')::(?:VARCHAR|TEXT)\b", r"\1", text)
     text = text.replace("::tstzrange::TSTZRANGE", "::tstzrange")
     return re.sub(r"'([0-9a-f]{6})[0-9a-f]{58}'", r"'\1…'", text)

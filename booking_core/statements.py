@@ -1,0 +1,39 @@
+"""The statements that strategies share.
+
+They are written out in full, with the names of `Request.parameters` as psycopg writes them, and
+go to the driver as they are: to compile them anew for each booking would take longer than
+PostgreSQL takes to answer.
+
+`'confirmed'` is a literal in all of them: a parameter would hide the indexes' WHERE clause from a
+prepared statement's plan. Both writes carry a condition, that the rules are still those under
+which the request was checked.
+"""
+
+OVERLAPPING = """
+    SELECT id FROM appointment
+     WHERE staff_id = %(staff_id)s AND status = 'confirmed'
+       AND blocked && tstzrange(%(blocked_from)s, %(blocked_until)s)"""
+OTHERS_OVERLAPPING = f"{OVERLAPPING} AND id <> %(moved_id)s"
+
+INSERT = """
+    INSERT INTO appointment
+        (staff_id, service_id, client, during, blocked, idempotency_key, request_digest)
+    SELECT %(staff_id)s, %(service_id)s, %(client)s, tstzrange(%(starts)s, %(ends)s),
+           tstzrange(%(blocked_from)s, %(blocked_until)s), %(key)s, %(digest)s
+     WHERE (SELECT version FROM rulebook) = %(rules_version)s"""
+MOVE = """
+    UPDATE appointment
+       SET staff_id = %(staff_id)s, during = tstzrange(%(starts)s, %(ends)s),
+           blocked = tstzrange(%(blocked_from)s, %(blocked_until)s)
+     WHERE id = %(moved_id)s AND status = 'confirmed'
+       AND (SELECT version FROM rulebook) = %(rules_version)s"""
+
+LOOK = f"{OVERLAPPING} LIMIT 1"
+LOOK_FOR_OTHERS = f"{OTHERS_OVERLAPPING} LIMIT 1"
+RECORD = f"{INSERT} RETURNING id"
+RECORD_OR_NOTHING = f"{INSERT} ON CONFLICT DO NOTHING RETURNING id"
+RECORD_MOVE = f"{MOVE} RETURNING id"
+
+CANCEL = """
+    UPDATE appointment SET status = 'cancelled'
+     WHERE id = %(appointment_id)s AND status = 'confirmed'"""
