@@ -11,7 +11,9 @@ import click
 
 from experiments import profiles
 from experiments.catalogue import ALL, find_strategy
+from experiments.cli_bench import bench_command
 from experiments.cli_explore import explore_command
+from experiments.cli_load import load_command
 from experiments.complaints import in_a_sentence
 from experiments.exhibits import Exhibit
 from experiments.options import shape_option, strategy_option
@@ -35,7 +37,8 @@ def main() -> None:
     """
 
 
-main.add_command(explore_command)
+for command in (bench_command, explore_command, load_command):
+    main.add_command(command)
 
 
 @main.command("report")
@@ -224,8 +227,7 @@ def race_command(  # noqa: PLR0913 - a command has as many options
     else:
         _print_race(summary)
     for condition in failed:
-        shown = f"threshold failed: {condition} ({condition.name} is {summary[condition.name]})"
-        click.secho(shown, err=True, fg="red")
+        click.secho(condition.failure(summary), err=True, fg="red")
     if failed:
         sys.exit(FAILED_EXIT_CODE)
 

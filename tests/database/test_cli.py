@@ -15,7 +15,7 @@ def _run(*words: str) -> Result:
     return CliRunner().invoke(main, words)
 
 
-@pytest.mark.parametrize("command", ["race", "report", "strategies"])
+@pytest.mark.parametrize("command", ["bench", "explore", "load", "race", "report", "strategies"])
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     """--help is enough to start with."""
     result = _run(command, "--help")
