@@ -17,7 +17,6 @@ from datetime import UTC, date, datetime
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
-from booking_core.alone import run_alone
 from booking_core.appointments import check_appointment_id, find, find_confirmed, find_twin
 from booking_core.availability import ENOUGH, FreeSlot, alternatives, free_slots, load_calendars
 from booking_core.errors import (
@@ -37,12 +36,13 @@ from booking_core.requests import (
     digest,
 )
 from booking_core.rulebook import Rulebook
+from booking_core.session import Session
 from booking_core.slots import END_OF_TIME, Slot, in_utc
 from booking_core.strategies import DEFAULT, Strategy
 from booking_core.transaction import BookingTransaction, do_nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Engine
 
@@ -266,8 +266,7 @@ class BookingService:
 
         def claim(attempt: int) -> Booking:
             if key:
-                with transaction(self._reading, reads_only=True) as connection:
-                    twin = find_twin(connection, key, asked, attempt)
+                twin = self._twin(key, asked, attempt)
                 if twin:
                     return twin
             request = checked()
@@ -290,12 +289,13 @@ class BookingService:
     def _claim(self, request: Request) -> tuple[int | None, int | None]:
         """Run the transaction once; return the appointment's id, or whose the slot is."""
         try:
-            statement = self.strategy.statement(request)
-            if statement:
-                self._before_record()
-                return run_alone(self._engine, statement, request.parameters)
-            with transaction(self._writing) as connection:
-                tx = BookingTransaction(connection, request, self._before_record)
+            with Session(self._engine, self.strategy.isolation) as session:
+                tx = BookingTransaction(session, request, self._before_record)
+                statement = self.strategy.statement(request)
+                if statement:
+                    self._before_record()
+                    ((appointment_id, taken_by),) = tx.run(statement)
+                    return appointment_id, taken_by
                 self.strategy.guard(tx)
                 appointment_id = self.strategy.claim(tx)
         except OverlapRefused:
@@ -310,26 +310,30 @@ class BookingService:
             InvalidRequest: `NOT_CONFIRMED` where there is nothing left to move.
             SerializationFailure: Whatever it was, it has changed meanwhile.
         """
-        if taken_by is not None and not self._offers and not request.key:
-            raise BookingConflict(request.slot, taken_by)
-        with transaction(self._reading, reads_only=True) as connection:
-            if request.key:
-                twin = find_twin(connection, request.key, request.digest, attempt)
-                if twin:
-                    return twin
-            if taken_by is None:
-                taken_by = BookingTransaction(connection, request).rival()
-            if taken_by is None:
-                if request.moves:
+        if request.key:
+            twin = self._twin(request.key, request.digest, attempt)
+            if twin:
+                return twin
+        if taken_by is None:
+            with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
+                taken_by = BookingTransaction(session, request).rival()
+        if taken_by is None:
+            if request.moves:
+                with transaction(self._reading, reads_only=True) as connection:
                     find_confirmed(connection, request.moves.id)
-                self._rulebook.forget()
-                raise SerializationFailure("What stood in the way has changed; try again.")
-            offer = (
-                alternatives(connection, request, self._clock(), self._offers)
-                if self._offers
-                else ()
-            )
-        raise BookingConflict(request.slot, taken_by, offer)
+            self._rulebook.forget()
+            raise SerializationFailure("What stood in the way has changed; try again.")
+        raise BookingConflict(request.slot, taken_by, self._alternatives(request))
+
+    def _twin(self, key: str, asked: str, attempt: int) -> Booking | None:
+        with transaction(self._reading, reads_only=True) as connection:
+            return find_twin(connection, key, asked, attempt)
+
+    def _alternatives(self, request: Request) -> Sequence[FreeSlot]:
+        if not self._offers:
+            return ()
+        with transaction(self._reading, reads_only=True) as connection:
+            return alternatives(connection, request, self._clock(), self._offers)
 
     def _tried(self, work: Callable[[int], T]) -> T:
         """Do the work as often as the strategy's policy allows, and count."""

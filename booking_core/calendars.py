@@ -5,16 +5,17 @@ off), starts on the service's grid, is neither too soon (minimum notice) nor too
 (horizon), and when it and the buffer after it touch no other appointment and its buffer. The
 buffer is time between appointments; it may run past the end of a shift or into a break.
 
-`Calendar.starts` is the one implementation of these rules. Listing asks it for every start,
-booking asks it for one, so what is offered can be booked and what can't isn't offered. Whether
-somebody else was faster is for the strategy to say.
+Listing asks `Calendar.starts` for every start, booking asks `Calendar.check` for one. Both read the
+same working hours and the same grid, so what is offered can be booked and what can't isn't offered.
+Whether somebody else was faster is for the strategy to say.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from booking_core.errors import InvalidRequest
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 DAY = timedelta(days=1)
+MOST_DATES = 2_000
+"""How many dates (and spans of dates) of a week are kept; a few hundred bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,52 @@ class WeeklyHours:
     kind: str
     starts: time
     ends: time
+
+
+class Week:
+    """The hours of a week in one time zone, and the instants that they mean.
+
+    People share their hours, and the same dates are asked for again and again, so what was found
+    out about a date is kept.
+
+    Args:
+        hours: Shifts and breaks.
+        zone: Whose wall clock they are read on.
+    """
+
+    def __init__(self, hours: tuple[WeeklyHours, ...], zone: ZoneInfo) -> None:
+        self._hours = hours
+        self._zone = zone
+        self._known: dict[tuple[date, date], list[Slot]] = {}
+
+    def shifts(self, first: date, last: date, kind: str = "shift") -> Iterator[Slot]:
+        """Yield the instants of the shifts (or breaks) that may touch these days."""
+        day = first - DAY  # a shift of the day before may reach past midnight
+        while day <= last:
+            for hours in self._hours:
+                if hours.kind == kind and hours.weekday == day.weekday():
+                    overnight = DAY if hours.ends <= hours.starts else timedelta()
+                    start = instant(day, hours.starts, self._zone)
+                    end = instant(day + overnight, hours.ends, self._zone)
+                    if start < end:  # the gap in spring can swallow one
+                        yield Slot(start, end)
+            day += DAY
+
+    def working(self, first: date, last: date) -> list[Slot]:
+        """Return the shifts less the breaks around these days, disjoint and in order."""
+        known = self._known.get((first, last))
+        if known is None:
+            known = subtract(self.shifts(first, last), self.shifts(first, last, "break"))
+            if len(self._known) >= MOST_DATES:
+                self._known.clear()
+            self._known[first, last] = known
+        return known
+
+
+@lru_cache(maxsize=1000)
+def week_of(hours: tuple[WeeklyHours, ...], zone: ZoneInfo) -> Week:
+    """Return the week, the same one for all who share it."""
+    return Week(hours, zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +115,7 @@ class Calendar:
         hours: Shifts and breaks.
         off: Time off.
         busy: What confirmed appointments block, in order.
+        week: The hours, as instants.
         version: Of the rules, as the rulebook counts.
     """
 
@@ -78,25 +128,26 @@ class Calendar:
     off: Sequence[Slot] = ()
     busy: Sequence[Slot] = ()
     version: int = 0
+    week: Week = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "week", week_of(tuple(self.hours), self.zone))
 
     def shifts(self, window: Slot, kind: str = "shift") -> Iterator[Slot]:
         """Yield the instants of the shifts (or breaks) that may touch the window."""
-        # A shift of the day before may reach into the window past midnight.
-        day = window.start.astimezone(self.zone).date() - DAY
-        last = window.end.astimezone(self.zone).date()
-        while day <= last:
-            for hours in self.hours:
-                if hours.kind == kind and hours.weekday == day.weekday():
-                    overnight = DAY if hours.ends <= hours.starts else timedelta()
-                    start = instant(day, hours.starts, self.zone)
-                    end = instant(day + overnight, hours.ends, self.zone)
-                    if start < end:  # the gap in spring can swallow one
-                        yield Slot(start, end)
-            day += DAY
+        yield from self.week.shifts(*self._days(window), kind)
 
-    def open(self, window: Slot) -> list[Slot]:
+    def open(self, window: Slot) -> Sequence[Slot]:
         """Return the working hours around the window: shifts less breaks less time off."""
-        return subtract(self.shifts(window), [*self.shifts(window, "break"), *self.off])
+        working = self.week.working(*self._days(window))
+        return subtract(working, self.off) if self.off else working
+
+    def _days(self, window: Slot) -> tuple[date, date]:
+        """Return the dates on the wall between which the window lies."""
+        return (
+            window.start.astimezone(self.zone).date(),
+            window.end.astimezone(self.zone).date(),
+        )
 
     def starts(self, service: Service, window: Slot, now: datetime) -> Iterator[datetime]:
         """Yield every start in the window at which the service can be booked, in order."""
@@ -123,13 +174,17 @@ class Calendar:
         Raises:
             InvalidRequest: They don't; `code` and message name the first rule that is broken.
         """
-        if slot != service.slot(slot.start):
+        if slot.end - slot.start != service.duration:
             raise InvalidRequest(
                 "WRONG_DURATION", f"{service.name} takes {service.duration}, {slot} does not."
             )
         now = in_utc(now)
-        alone = replace(self, busy=())
-        if slot.start not in alone.starts(service, Slot(slot.start, slot.start + TICK), now):
+        allowed = (
+            now + self.minimum_notice <= slot.start <= now + self.horizon
+            and on_grid(slot.start, service.grid, self.zone)
+            and any(shift.contains(slot) for shift in self.open(slot))
+        )
+        if not allowed:
             raise InvalidRequest(*self._refusal(service, slot, now))
 
     def _refusal(self, service: Service, slot: Slot, now: datetime) -> tuple[str, str]:

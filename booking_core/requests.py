@@ -86,7 +86,7 @@ class Request:
             "blocked_from": self.blocked.start,
             "blocked_until": self.blocked.end,
             "key": self.key,
-            "digest": self.digest,
+            "digest": self.digest if self.key else "",  # who sends no key can't repeat it
             "moved_id": self.moves.id if self.moves else None,
             "moved_from": self.moves.staff_id if self.moves else None,
             "rules_version": self.rules_version,
@@ -134,7 +134,9 @@ def check_text(value: object, code: str, what: str) -> str:
         raise InvalidRequest(
             code, f"The {what} has {len(clean)} characters; {CLIENT_LENGTH} are allowed."
         )
-    if not all(character.isprintable() or character in INVISIBLE for character in clean):
+    if not clean.isprintable() and not all(
+        character.isprintable() or character in INVISIBLE for character in clean
+    ):
         raise InvalidRequest(code, f"The {what} {shortened(clean)} has unprintable characters.")
     return clean
 

@@ -43,8 +43,10 @@ class Slot:
     end: datetime
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "start", in_utc(self.start))
-        object.__setattr__(self, "end", in_utc(self.end))
+        for name in ("start", "end"):
+            given = getattr(self, name)
+            if (kept := in_utc(given)) is not given:
+                object.__setattr__(self, name, kept)
         if self.end <= self.start:
             raise InvalidRequest(
                 "END_BEFORE_START",
@@ -73,7 +75,8 @@ def in_utc(moment: datetime) -> datetime:
     """
     if not isinstance(moment, datetime):
         raise InvalidRequest("NOT_A_DATETIME", f"{moment!r} is not a datetime.")
-    if moment.utcoffset() is None:
+    # Most often it is in UTC already; to ask a time zone takes its time.
+    if moment.tzinfo is not UTC and moment.utcoffset() is None:
         raise InvalidRequest(
             "NAIVE_DATETIME",
             f"{moment.isoformat()} has no time zone; say which instant is meant, "
@@ -81,7 +84,7 @@ def in_utc(moment: datetime) -> datetime:
         )
     if moment.year not in USABLE_YEARS:
         raise InvalidRequest("OUT_OF_RANGE", f"{moment.isoformat()} is no usable date.")
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 def instant(day: date, wall: time, zone: ZoneInfo) -> datetime:

@@ -11,7 +11,7 @@ which the request was checked.
 
 OVERLAPPING = """
     SELECT id FROM appointment
-     WHERE staff_id = %(staff_id)s AND status = 'confirmed'
+     WHERE staff_id = %(staff_id)s::integer AND status = 'confirmed'
        AND blocked && tstzrange(%(blocked_from)s, %(blocked_until)s)"""
 OTHERS_OVERLAPPING = f"{OVERLAPPING} AND id <> %(moved_id)s"
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from booking_core import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import LiteralString
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection
 
     from booking_core.requests import Request
+    from booking_core.session import Session
+    from booking_core.wire import Rows
 
 
 def do_nothing() -> None:
@@ -28,7 +29,6 @@ class BookingTransaction:
     """One try at a request, inside the transaction that the service owns.
 
     Attributes:
-        connection: For whatever the strategy has to send; it never commits.
         request: What is asked for.
         parameters: The request's, for statements.
         before_record: Called between check and record; experiments spend time there.
@@ -37,11 +37,11 @@ class BookingTransaction:
 
     def __init__(
         self,
-        connection: Connection,
+        session: Session,
         request: Request,
         before_record: Callable[[], None] = do_nothing,
     ) -> None:
-        self.connection = connection
+        self._session = session
         self.request = request
         self.parameters = request.parameters
         self.before_record = before_record
@@ -52,16 +52,45 @@ class BookingTransaction:
         """The calendars to guard, in the one order in which guards are taken."""
         return self.request.staff_ids
 
+    @property
+    def connection(self) -> Connection:
+        """SQLAlchemy's, for whatever the strategy has to send; it never commits."""
+        return self._session.connection
+
+    def send(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Send a statement whose answer tells nothing, such as one that waits for a lock.
+
+        It travels with the next statement, so it costs no round trip.
+
+        Args:
+            sql: With parameters as psycopg writes them, `%(name)s`.
+            parameters: Their values; the request's if left out.
+        """
+        self._session.send(sql, self.parameters if parameters is None else parameters)
+
+    def run(
+        self, sql: str, parameters: Mapping[str, object] | None = None, *, last: bool = False
+    ) -> Rows:
+        """Send a statement and return its rows, of integers and truth values. One round trip.
+
+        Args:
+            sql: With parameters as psycopg writes them, `%(name)s`.
+            parameters: Their values; the request's if left out.
+            last: Whether nothing comes after it, so that the service's COMMIT may travel along.
+        """
+        parameters = self.parameters if parameters is None else parameters
+        return self._session.run(sql, parameters, last=last)
+
     def rival(self) -> int | None:
         """Return the id of a confirmed appointment that overlaps the request, if one is seen.
 
         One round trip. The appointment that is being rescheduled is no rival of itself.
         """
         moves = self.request.moves
-        self.taken_by = self._id(statements.LOOK_FOR_OTHERS if moves else statements.LOOK)
+        self.taken_by = self._id(self.run(statements.LOOK_FOR_OTHERS if moves else statements.LOOK))
         return self.taken_by
 
-    def record(self, *, or_nothing: bool = False) -> int | None:
+    def record(self, *, or_nothing: bool = False, last: bool = False) -> int | None:
         """Store the request: insert an appointment, or move the one that is rescheduled.
 
         One round trip.
@@ -70,6 +99,7 @@ class BookingTransaction:
             or_nothing: Whether an insert that a constraint forbids is left out silently
                 (`ON CONFLICT DO NOTHING`) instead of failing the transaction. An UPDATE has no
                 such clause, so a move fails in any case.
+            last: Whether nothing comes after it, so that the service's COMMIT may travel along.
 
         Returns:
             The appointment's id; None where it was left out, where the rules have changed since
@@ -77,9 +107,11 @@ class BookingTransaction:
         """
         self.before_record()
         if self.request.moves:
-            return self._id(statements.RECORD_MOVE)
-        return self._id(statements.RECORD_OR_NOTHING if or_nothing else statements.RECORD)
+            statement = statements.RECORD_MOVE
+        else:
+            statement = statements.RECORD_OR_NOTHING if or_nothing else statements.RECORD
+        return self._id(self.run(statement, last=last))
 
-    def _id(self, statement: LiteralString) -> int | None:
-        found: int | None = self.connection.exec_driver_sql(statement, self.parameters).scalar()
-        return found
+    @staticmethod
+    def _id(rows: Rows) -> int | None:
+        return rows[0][0] if rows else None

@@ -52,7 +52,7 @@ class NoLock(Exhibit):
 
     name = "no_lock"
     seen = "everywhere"
-    traits = Traits(waits=False, neighbours_wait="none", round_trips=4, round_trips_under_lock=0)
+    traits = Traits(waits=False, neighbours_wait="none", round_trips=2, round_trips_under_lock=0)
 
 
 class AppointmentsForUpdate(Exhibit):
@@ -63,12 +63,12 @@ class AppointmentsForUpdate(Exhibit):
 
     name = "appointments_for_update"
     seen = "proposed in calcom/cal.diy pull request 28151"
-    traits = Traits(neighbours_wait="none", round_trips=4, round_trips_under_lock=0)
+    traits = Traits(neighbours_wait="none", round_trips=2, round_trips_under_lock=0)
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Check with a locking read."""
         tx.taken_by = _check(tx, skip_locked=False)
-        return None if tx.taken_by is not None else tx.record()
+        return None if tx.taken_by is not None else tx.record(last=True)
 
 
 class AppointmentsSkipLocked(Exhibit):
@@ -80,12 +80,12 @@ class AppointmentsSkipLocked(Exhibit):
 
     name = "appointments_skip_locked"
     seen = "the origin's first version"
-    traits = Traits(waits=False, neighbours_wait="none", round_trips=4, round_trips_under_lock=0)
+    traits = Traits(waits=False, neighbours_wait="none", round_trips=2, round_trips_under_lock=0)
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Check with a locking read that overlooks what others are checking."""
         tx.taken_by = _check(tx, skip_locked=True)
-        return None if tx.taken_by is not None else tx.record()
+        return None if tx.taken_by is not None else tx.record(last=True)
 
 
 class KeyOfStart(Exhibit):
@@ -138,7 +138,7 @@ class StaleSnapshot(Exhibit):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Wait for the lock, with a snapshot that grows old."""
-        tx.connection.exec_driver_sql(LOCK, {"staff_ids": tx.staff_ids})
+        tx.send(LOCK, {"staff_ids": tx.staff_ids})
 
 
 class UniqueStart(Exhibit):
@@ -156,11 +156,11 @@ class UniqueStart(Exhibit):
          WHERE status = 'confirmed'
         """,
     )
-    traits = Traits(neighbours_wait="none", round_trips=4, round_trips_under_lock=1)
+    traits = Traits(neighbours_wait="none", round_trips=2, round_trips_under_lock=0)
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Check, then insert unless the start exists."""
-        return None if tx.rival() is not None else tx.record(or_nothing=not tx.request.moves)
+        return None if tx.rival() is not None else tx.record(or_nothing=True, last=True)
 
 
 class RandomSleep(Exhibit):
@@ -210,7 +210,7 @@ class IgnoredAnswer(Exhibit):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Try to lock, and go on in any case."""
-        tx.connection.exec_driver_sql(TRY_LOCK, {"staff_ids": tx.staff_ids})
+        tx.send(TRY_LOCK, {"staff_ids": tx.staff_ids})
 
 
 class ForShare(Exhibit):
@@ -247,16 +247,15 @@ class InsertThenCount(Exhibit):
 
     name = "insert_then_count"
     seen = "mailing lists"
-    traits = Traits(waits=False, neighbours_wait="none", round_trips=4, round_trips_under_lock=0)
+    traits = Traits(waits=False, neighbours_wait="none", round_trips=2, round_trips_under_lock=0)
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Insert, look for others, and delete again."""
         if tx.request.moves:
             return super().claim(tx)
         recorded = tx.record()
-        tx.taken_by = tx.connection.exec_driver_sql(
-            statements.LOOK_FOR_OTHERS, tx.parameters | {"moved_id": recorded}
-        ).scalar()
+        found = tx.run(statements.LOOK_FOR_OTHERS, tx.parameters | {"moved_id": recorded})
+        tx.taken_by = found[0][0] if found else None
         if tx.taken_by is None:
             return recorded
         tx.connection.execute(appointment.delete().where(appointment.c.id == recorded))
@@ -299,12 +298,13 @@ class ClosedBounds(Exhibit):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Wait for the calendar, soundly."""
-        tx.connection.exec_driver_sql(LOCK, {"staff_ids": tx.staff_ids})
+        tx.send(LOCK, {"staff_ids": tx.staff_ids})
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Check with both ends included."""
-        tx.taken_by = tx.connection.exec_driver_sql(CLOSED, tx.parameters).scalar()
-        return None if tx.taken_by is not None else tx.record()
+        found = tx.run(CLOSED)
+        tx.taken_by = found[0][0] if found else None
+        return None if tx.taken_by is not None else tx.record(last=True)
 
 
 @cache
@@ -316,8 +316,8 @@ def _check(tx: BookingTransaction, *, skip_locked: bool) -> int | None:
     """Look for a rival with a locking read."""
     look = statements.LOOK_FOR_OTHERS if tx.request.moves else statements.LOOK
     locking = " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
-    found: int | None = tx.connection.exec_driver_sql(look + locking, tx.parameters).scalar()
-    return found
+    found = tx.run(look + locking)
+    return found[0][0] if found else None
 
 
 def _lock_hour(tx: BookingTransaction) -> None:

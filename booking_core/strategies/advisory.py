@@ -46,7 +46,7 @@ class Advisory(Strategy):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Wait for the calendars' locks."""
-        tx.connection.exec_driver_sql(LOCK, {"staff_ids": tx.staff_ids})
+        tx.send(LOCK, {"staff_ids": tx.staff_ids})
 
 
 class AdvisoryTry(Strategy):
@@ -61,7 +61,7 @@ class AdvisoryTry(Strategy):
 
     name = "advisory_try"
     retry = PATIENT
-    traits = Traits(waits=False, may_answer_busy=True)
+    traits = Traits(waits=False, may_answer_busy=True, round_trips=3, round_trips_under_lock=2)
     choose_when = (
         "Connections are scarce: requests for a hot calendar must not queue inside PostgreSQL, "
         "and clients can be told to try again."
@@ -69,5 +69,5 @@ class AdvisoryTry(Strategy):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Take the calendars' locks or give up at once."""
-        if not tx.connection.exec_driver_sql(TRY_LOCK, {"staff_ids": tx.staff_ids}).scalar():
+        if tx.run(TRY_LOCK, {"staff_ids": tx.staff_ids}) != [(True,)]:
             raise SlotBusy

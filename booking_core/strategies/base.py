@@ -8,7 +8,7 @@ no more than this:
         name = "staff_mutex"
 
         def guard(self, tx):
-            tx.connection.execute(text("SELECT pg_advisory_xact_lock(42)"))
+            tx.send("SELECT pg_advisory_xact_lock(42)")
 
 The service owns the transaction, the retries and the outcome; a strategy never commits.
 """
@@ -44,15 +44,16 @@ class Traits:
         may_answer_busy: Whether `busy` is among its answers.
         neighbours_wait: Who waits for a booking besides those who want the same slot: nobody,
             requests for the same staff member, or everybody.
-        round_trips: Statements sent for one booking without rivals, BEGIN and COMMIT included.
-        round_trips_under_lock: How many of them while rivals are kept out.
+        round_trips: Of one booking without rivals, BEGIN and COMMIT included. Statements that
+            need not wait for each other's answers travel together.
+        round_trips_under_lock: How many of them begin while rivals are kept out.
     """
 
     waits: bool = True
     may_answer_busy: bool = False
     neighbours_wait: Literal["none", "same staff", "everybody"] = "same staff"
-    round_trips: int = 5
-    round_trips_under_lock: int = 3
+    round_trips: int = 2
+    round_trips_under_lock: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """Return the traits for tables and JSON."""
@@ -104,7 +105,9 @@ class Strategy:
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Record the request and return the appointment's id, or None: the slot is taken."""
-        return None if tx.rival() is not None else tx.record()
+        # Whoever extends this may have something to send afterwards.
+        last = type(self).claim is Strategy.claim
+        return None if tx.rival() is not None else tx.record(last=last)
 
     def release(self, connection: Connection, appointment_id: int) -> bool:
         """Cancel an appointment in the caller's transaction.

@@ -68,7 +68,7 @@ class Exclusion(Strategy):
 
     name = "exclusion"
     needs_constraint = True
-    traits = Traits(neighbours_wait="none", round_trips=3, round_trips_under_lock=1)
+    traits = Traits(neighbours_wait="none", round_trips=1, round_trips_under_lock=0)
     choose_when = (
         "The database itself must guarantee it, whoever writes. Also the backstop behind every "
         "other strategy."
@@ -76,7 +76,7 @@ class Exclusion(Strategy):
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Insert, or learn that the slot is taken."""
-        return super().claim(tx) if tx.request.moves else tx.record(or_nothing=True)
+        return super().claim(tx) if tx.request.moves else tx.record(or_nothing=True, last=True)
 
 
 class OneStatement(Exclusion):
@@ -122,7 +122,7 @@ class TemporalKey(Strategy):
             PRIMARY KEY (staff_id, blocked WITHOUT OVERLAPS))
         """,
     )
-    traits = Traits(neighbours_wait="none", round_trips=3, round_trips_under_lock=1)
+    traits = Traits(neighbours_wait="none", round_trips=1, round_trips_under_lock=0)
     choose_when = (
         "PostgreSQL 18 is given and standard SQL is wanted, with foreign keys that refer to "
         "periods."
@@ -131,15 +131,13 @@ class TemporalKey(Strategy):
     def claim(self, tx: BookingTransaction) -> int | None:
         """Claim the range and record the appointment in one statement."""
         if tx.request.moves:
-            moved = super().claim(tx)
+            moved = None if tx.rival() is not None else tx.record()
             if moved is not None:
-                tx.connection.exec_driver_sql(MOVE_CLAIM, tx.parameters)
+                tx.send(MOVE_CLAIM)
             return moved
         tx.before_record()
-        claimed: int | None = tx.connection.exec_driver_sql(
-            CLAIM_AND_INSERT, tx.parameters
-        ).scalar()
-        return claimed
+        claimed = tx.run(CLAIM_AND_INSERT, last=True)
+        return claimed[0][0] if claimed else None
 
     def release(self, connection: Connection, appointment_id: int) -> bool:
         """Cancel the appointment and give its claim back."""

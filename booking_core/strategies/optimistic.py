@@ -21,6 +21,7 @@ READ_VERSIONS = """
 COMPARE_AND_SET = """
     UPDATE staff SET calendar_version = calendar_version + 1
      WHERE id = %(staff_id)s AND calendar_version = %(seen)s
+ RETURNING 1
 """
 
 
@@ -37,7 +38,7 @@ class Serializable(Strategy):
     name = "serializable"
     isolation = "SERIALIZABLE"
     retry = RetryPolicy(attempts=200, longest_pause=0.2)
-    traits = Traits(waits=False, neighbours_wait="none", round_trips=4, round_trips_under_lock=0)
+    traits = Traits(waits=False, neighbours_wait="none", round_trips=2, round_trips_under_lock=0)
     choose_when = (
         "Rules span several tables, collisions are rare, and every transaction in the product "
         "runs SERIALIZABLE."
@@ -57,7 +58,7 @@ class Version(Strategy):
     name = "version"
     retry = RetryPolicy(attempts=1000)
     needs = ("ALTER TABLE staff ADD COLUMN calendar_version bigint NOT NULL DEFAULT 0",)
-    traits = Traits(round_trips=6, round_trips_under_lock=2)
+    traits = Traits(round_trips=4, round_trips_under_lock=1)
     choose_when = (
         "The check runs long before the booking (a form that stays open), or locks can't be "
         "held across the steps."
@@ -65,15 +66,12 @@ class Version(Strategy):
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Check, then record if no calendar has changed since before the check."""
-        seen = tx.connection.exec_driver_sql(READ_VERSIONS, {"staff_ids": tx.staff_ids}).all()
+        seen = tx.run(READ_VERSIONS, {"staff_ids": tx.staff_ids})
         if tx.rival() is not None:
             return None
         for staff_id, version in seen:
-            raised = tx.connection.exec_driver_sql(
-                COMPARE_AND_SET, {"staff_id": staff_id, "seen": version}
-            )
-            if raised.rowcount == 0:
+            if not tx.run(COMPARE_AND_SET, {"staff_id": staff_id, "seen": version}):
                 raise SerializationFailure(
                     f"The calendar of staff member {staff_id} changed while it was checked."
                 )
-        return tx.record()
+        return tx.record(last=True)

@@ -42,7 +42,7 @@ class StaffRow(Strategy):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Wait for the staff rows."""
-        tx.connection.exec_driver_sql(LOCK, {"staff_ids": tx.staff_ids})
+        tx.send(LOCK, {"staff_ids": tx.staff_ids})
 
 
 class StaffRowNowait(Strategy):
@@ -61,7 +61,7 @@ class StaffRowNowait(Strategy):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Take the staff rows or fail at once."""
-        tx.connection.exec_driver_sql(LOCK_NOWAIT, {"staff_ids": tx.staff_ids})
+        tx.send(LOCK_NOWAIT, {"staff_ids": tx.staff_ids})
 
 
 class StaffRowSkipLocked(Strategy):
@@ -76,11 +76,11 @@ class StaffRowSkipLocked(Strategy):
 
     name = "staff_row_skip_locked"
     retry = PATIENT
-    traits = Traits(waits=False, may_answer_busy=True)
+    traits = Traits(waits=False, may_answer_busy=True, round_trips=3, round_trips_under_lock=2)
     choose_when = "As staff_row_nowait, where refusals are frequent: they are no errors here."
 
     def guard(self, tx: BookingTransaction) -> None:
         """Take the staff rows or give up at once."""
-        taken = tx.connection.exec_driver_sql(LOCK_SKIP_LOCKED, {"staff_ids": tx.staff_ids}).all()
+        taken = tx.run(LOCK_SKIP_LOCKED, {"staff_ids": tx.staff_ids})
         if len(taken) < len(tx.staff_ids):
             raise SlotBusy

@@ -27,4 +27,4 @@ class TableLock(Strategy):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Wait for the table."""
-        tx.connection.exec_driver_sql(LOCK)
+        tx.send(LOCK, {})

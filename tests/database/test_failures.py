@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import psycopg
 import pytest
 from desk import MINUTE, PATIENCE, TEN, Desk, open_desk, refused
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, text
 
 from booking_core import (
     STRATEGIES,
@@ -31,7 +31,9 @@ from booking_core.errors import (
     SerializationFailure,
 )
 from booking_core.retry import RetryPolicy
-from booking_core.strategies.advisory import Advisory
+from booking_core.session import Session
+from booking_core.strategies.advisory import CALENDARS, Advisory
+from booking_core.strategies.base import Isolation
 from booking_core.transaction import BookingTransaction
 
 HOUR = 60 * MINUTE
@@ -268,22 +270,29 @@ def test_a_connection_that_is_lost_before_the_commit_wrote_nothing(
 def test_a_connection_that_is_lost_before_the_commit_is_answered_leaves_it_open(
     desk: Desk, client: Engine
 ) -> None:
-    """Ended when everything but COMMIT was sent: unknown; the same key again books once."""
-    pids = iter([_pid(client)])
+    """Ended while COMMIT was at work: unknown; the same key again books once."""
+    pid = _pid(client)
     asked = desk.ask(key="a key")
-
-    def end_once(connection: Connection) -> None:
-        if _in_transaction(connection.connection.driver_connection):
-            for pid in pids:
-                _end(desk, pid)
-
-    event.listen(client, "commit", end_once)
+    desk.execute("""
+        CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_advisory_xact_lock(7, 7); RETURN NULL; END'
+    """)
+    desk.execute("""
+        CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON appointment DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION dawdle()
+    """)
     service = desk.service(engine=client)
-    with pytest.raises(OutcomeUnknown) as failure:
-        service.book(**asked)
+    with ThreadPoolExecutor(1) as thread, desk.engine.connect() as holder:
+        holder.exec_driver_sql("SELECT pg_advisory_lock(7, 7)")
+        booking = thread.submit(service.book, **asked)
+        _until_somebody_waits(desk)
+        _end(desk, pid)
+        with pytest.raises(OutcomeUnknown) as failure:
+            booking.result(PATIENCE)
+        holder.exec_driver_sql("SELECT pg_advisory_unlock(7, 7)")
+    desk.execute("DROP FUNCTION dawdle CASCADE")
     assert ("OUTCOME_UNKNOWN", "unknown") == (failure.value.code, failure.value.outcome)
     assert [] == desk.rows()
-    assert [] == list(pids)
     assert not service.book(**asked).replayed
     assert 1 == len(desk.rows())
 
@@ -298,13 +307,16 @@ class _Lossy(psycopg.Connection[Any]):
 
     lose: ClassVar[bool] = False
 
-    def commit(self) -> None:
-        losing = _Lossy.lose and _in_transaction(self)
-        super().commit()
-        if losing:
+    def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - psycopg's own
+        # SQLAlchemy, when it meets a server for the first time, ends transactions too.
+        ours = gen.__name__ == "_exchange"
+        losing = ours and _Lossy.lose and _in_transaction(self)
+        answer = super().wait(gen, *arguments, **options)
+        if losing and not _in_transaction(self):
             _Lossy.lose = False
             self.close()
             raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return answer
 
 
 @pytest.mark.parametrize("with_key", [True, False])
@@ -334,6 +346,26 @@ def test_a_function_that_commits_by_itself_may_have_booked() -> None:
     """Every statement in AUTOCOMMIT is a COMMIT too: a connection lost there leaves it open."""
     with open_desk("function") as desk:
         engine = create_engine(desk.database.url, pool_size=1, max_overflow=0)
+        pid = _pid(engine)
+        asked = desk.ask(key="a key")
+        service = desk.service(engine=engine)
+        with ThreadPoolExecutor(1) as thread, desk.engine.connect() as holder:
+            key = {"calendars": CALENDARS, "staff_id": asked["staff_id"]}
+            holder.execute(text("SELECT pg_advisory_xact_lock(:calendars, :staff_id)"), key)
+            booking = thread.submit(service.book, **asked)
+            _until_somebody_waits(desk)
+            _end(desk, pid)
+            with pytest.raises(OutcomeUnknown):
+                booking.result(PATIENCE)
+        assert not service.book(**asked).replayed
+        assert 1 == len(desk.rows())
+        engine.dispose()
+
+
+def test_a_session_that_ended_before_its_one_statement_was_sent_wrote_nothing() -> None:
+    """Nobody is told "perhaps booked" where nothing was sent."""
+    with open_desk("function") as desk:
+        engine = create_engine(desk.database.url, pool_size=1, max_overflow=0)
         pids = iter([_pid(engine)])
 
         def end_once() -> None:
@@ -341,11 +373,32 @@ def test_a_function_that_commits_by_itself_may_have_booked() -> None:
                 _end(desk, pid)
 
         service = desk.service(engine=engine, before_record=end_once)
-        with pytest.raises(OutcomeUnknown):
-            service.book(**desk.ask(key="a key"))
-        assert not service.book(**desk.ask(key="a key")).replayed
-        assert 1 == len(desk.rows())
+        with pytest.raises(DatabaseUnavailable):
+            service.book(**desk.ask())
+        assert [] == desk.rows()
         engine.dispose()
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "AUTOCOMMIT"])
+def test_prepared_statements_that_were_deallocated_are_prepared_anew(
+    desk: Desk, isolation: Isolation
+) -> None:
+    """Psycopg deallocates all when it rolls back, and so do poolers; nobody notices."""
+    engine = create_engine(desk.database.url, pool_size=1, max_overflow=0)
+    for other in (None, "SELECT 2"):
+        with Session(engine, isolation) as session:
+            if other:  # what is new is prepared, and comes before what is not there any more
+                session.send(other)
+            assert [(1,)] == session.run("SELECT 1")
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("DEALLOCATE ALL")
+    engine.dispose()
+
+
+def _until_somebody_waits(desk: Desk) -> None:
+    until = monotonic() + PATIENCE
+    while not desk.waiting():
+        assert monotonic() < until, "nobody waits"
 
 
 READS: list[Any] = [

@@ -29,6 +29,7 @@ from booking_core import (
 )
 from booking_core.errors import UnsupportedServer
 from booking_core.requests import Request
+from booking_core.session import Session
 from booking_core.slots import Slot
 from booking_core.transaction import BookingTransaction
 from experiments import salon
@@ -63,9 +64,18 @@ def _claim(strategy: Strategy, connection: Connection, request: Request) -> int 
     if statement:
         appointment_id, _ = connection.exec_driver_sql(statement, request.parameters).one()
         return None if appointment_id is None else int(appointment_id)
-    tx = BookingTransaction(connection, request)
+    tx = BookingTransaction(_OpenSession(connection), request)
     strategy.guard(tx)
     return strategy.claim(tx)
+
+
+class _OpenSession(Session):
+    """A session that is in a transaction already, which somebody else will end."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._wire = None
+        self._ended = False
+        self._connection = connection
 
 
 def _pid(connection: Connection) -> int:

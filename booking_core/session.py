@@ -1,0 +1,157 @@
+"""A session of PostgreSQL's, borrowed from the pool for one booking transaction.
+
+Its statements go straight to libpq (`wire`), the first of them together with BEGIN. Where the
+connection makes cursors of somebody's own, these are there to see what is sent, for tracing, say,
+or to hold it back: then each statement goes through SQLAlchemy and such a cursor, by itself.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+import psycopg
+from sqlalchemy import Connection, exc
+
+from booking_core.errors import PoolTimeout
+from booking_core.failures import explain
+from booking_core.wire import COMMIT, NOTHING, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from sqlalchemy import Engine, PoolProxiedConnection
+
+    from booking_core.strategies.base import Isolation
+    from booking_core.wire import Rows
+
+
+BEGIN: Mapping[Isolation, str] = {
+    "READ COMMITTED": "BEGIN ISOLATION LEVEL READ COMMITTED",
+    "REPEATABLE READ": "BEGIN ISOLATION LEVEL REPEATABLE READ",
+    "SERIALIZABLE": "BEGIN ISOLATION LEVEL SERIALIZABLE",
+}
+
+
+class Session:
+    """One transaction, committed at the end of the `with` block.
+
+    Args:
+        engine: Whose pool lends the connection.
+        isolation: The isolation level; with AUTOCOMMIT each statement is a transaction.
+        reads_only: Whether nothing is written, so that nothing can be in doubt.
+
+    Raises:
+        BookingError: In place of the errors that the pool, SQLAlchemy and the driver would raise,
+            from the `with` statement.
+    """
+
+    def __init__(self, engine: Engine, isolation: Isolation, *, reads_only: bool = False) -> None:
+        self._engine = engine
+        self._isolation: Isolation = isolation
+        self._reads_only = reads_only
+        # Under AUTOCOMMIT every statement is a COMMIT.
+        self._autocommit = self._sent_commit = isolation == "AUTOCOMMIT"
+        self._ended = False
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._pooled: PoolProxiedConnection = self._engine.raw_connection()
+        except exc.TimeoutError:
+            raise PoolTimeout("No database connection became free in time.") from None
+        except psycopg.Error as error:
+            raise explain(error, sent_commit=False) or error from error
+        driver: psycopg.Connection[Any] = self._pooled.driver_connection  # type: ignore[assignment]
+        self._wire = None
+        if driver.cursor_factory is psycopg.Cursor:
+            self._wire = Wire(driver, self._pooled.info, autocommit=self._autocommit)
+            if not self._autocommit:
+                self._wire.add(BEGIN[self._isolation])
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None and not self._ended:
+                self._commit()
+        except (psycopg.Error, exc.DBAPIError) as refused:
+            error = refused
+        finally:
+            self._give_back()
+        cause = error.orig if isinstance(error, exc.DBAPIError) else error
+        if error and isinstance(cause, psycopg.Error):
+            sent_commit = self._wire.sent_commit if self._wire else self._sent_commit
+            doubtful = sent_commit and not self._reads_only
+            raise explain(cause, sent_commit=doubtful) or error from error
+
+    @property
+    def connection(self) -> Connection:
+        """The same session, for whoever wants SQLAlchemy; to commit is not up to them."""
+        self._check_open()
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _connect(self) -> Connection:
+        connection = Connection(self._engine, self._pooled)
+        if self._wire:
+            self._wire.flush()
+            return connection
+        return connection.execution_options(isolation_level=self._isolation)
+
+    def send(self, sql: str, parameters: Mapping[str, object] = NOTHING) -> None:
+        """Send a statement whose answer tells nothing, at the latest together with the next one."""
+        self._check_open()
+        if self._wire:
+            self._wire.add(sql, parameters)
+        else:
+            self.connection.exec_driver_sql(sql, dict(parameters) or None)
+
+    def run(
+        self, sql: str, parameters: Mapping[str, object] = NOTHING, *, last: bool = False
+    ) -> Rows:
+        """Send a statement and return its rows.
+
+        Args:
+            sql: One that returns rows, with parameters as psycopg writes them, `%(name)s`.
+            parameters: Their values: numbers, texts, instants, lists of them.
+            last: Whether nothing comes after it, so that COMMIT may travel along.
+        """
+        self._check_open()
+        if not self._wire:
+            answer = self.connection.exec_driver_sql(sql, dict(parameters) or None)
+            return [tuple(row) for row in answer]
+        self._wire.add(sql, parameters)
+        self._ended = last and not self._autocommit
+        return self._wire.flush(commit=self._ended)
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise RuntimeError(
+                "The transaction has been committed together with its last statement. Where "
+                "something is to be sent afterwards, leave out last=True."
+            )
+
+    def _commit(self) -> None:
+        if self._wire and not self._autocommit:
+            self._wire.add(COMMIT)
+            self._wire.flush()
+        elif self._connection:
+            self._sent_commit = True
+            self._connection.commit()
+
+    def _give_back(self) -> None:
+        # The pool's next user must find the connection as it was, or not at all.
+        lent = self._connection or self._pooled
+        if self._wire:
+            with suppress(psycopg.Error):
+                self._wire.roll_back()
+            if self._wire.broken:
+                lent.invalidate()
+        lent.close()

@@ -1,0 +1,159 @@
+"""A session: the short way through libpq, and the long one through somebody's own cursors."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from desk import TEN, Desk, open_desk
+from sqlalchemy import Engine, create_engine, text
+
+from booking_core import statements
+from booking_core.errors import Deadlock, SlotBusy
+from booking_core.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Watched(psycopg.Cursor[Any]):
+    """A cursor of somebody's own, as tracing brings one."""
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[Desk]:
+    """Open a desk with the default strategy."""
+    with open_desk("advisory") as opened:
+        yield opened
+
+
+@pytest.fixture(params=["short way", "long way"])
+def engine(desk: Desk, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Make an engine whose sessions take one of the ways."""
+    options = {"cursor_factory": Watched} if request.param == "long way" else {}
+    made = create_engine(desk.database.url, pool_size=1, max_overflow=0, connect_args=options)
+    yield made
+    made.dispose()
+
+
+VALUES = [
+    pytest.param(7, "integer", 7, id="a number"),
+    pytest.param(2**40, "bigint", 2**40, id="a large number"),
+    pytest.param(-3, "smallint", -3, id="a negative number"),
+    pytest.param(True, "boolean", True, id="a truth value"),
+    pytest.param(None, "text", None, id="nothing"),
+    pytest.param('O\'Hara, \\ "Zoë" 理髪', "text", 'O\'Hara, \\ "Zoë" 理髪', id="a text"),
+]
+
+
+@pytest.mark.parametrize(("given", "kind", "returned"), VALUES)
+def test_values_come_back_as_they_went(
+    engine: Engine, given: object, kind: str, returned: object
+) -> None:
+    """Whichever way a statement takes, its parameters and its rows mean the same."""
+    with Session(engine, "READ COMMITTED") as session:
+        query = f"SELECT %(it)s::{kind}, 1 WHERE %(it)s::{kind} IS NOT DISTINCT FROM %(it)s::{kind}"
+        assert [(returned, 1)] == session.run(query, {"it": given})
+
+
+def test_lists_and_instants_are_understood(engine: Engine) -> None:
+    """What the strategies' statements take besides."""
+    moment = datetime(2030, 3, 31, 1, 30, 0, 123456, tzinfo=UTC)
+    query = """
+        SELECT id FROM unnest(%(ids)s::integer[]) AS id
+         WHERE tstzrange(%(starts)s::timestamptz, NULL) @> %(starts)s::timestamptz
+           AND extract(epoch FROM %(starts)s::timestamptz) = %(epoch)s::numeric
+    """
+    with Session(engine, "READ COMMITTED") as session:
+        parameters = {"ids": [3, 1, 2], "starts": moment, "epoch": f"{moment.timestamp():.6f}"}
+        assert session.run(query, parameters) == [(3,), (1,), (2,)]
+
+
+def test_each_statement_of_a_transaction_has_a_snapshot_of_its_own(
+    desk: Desk, engine: Engine
+) -> None:
+    """A check that travels with the lock it comes after must see what was committed meanwhile."""
+    lock = {"it": 4_711}
+    with desk.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE IF NOT EXISTS seen (it integer)"))
+        connection.execute(text("TRUNCATE seen"))
+    with desk.engine.connect() as holder, desk.engine.connect() as writer:
+        holder.execute(text("SELECT pg_advisory_xact_lock(:it)"), lock)
+        writer.execute(text("INSERT INTO seen VALUES (1)"))
+
+        def commit_and_let_go() -> None:
+            while not desk.waiting():
+                pass
+            writer.commit()
+            holder.commit()
+
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(commit_and_let_go)
+            with Session(engine, "READ COMMITTED") as session:
+                session.send("SELECT pg_advisory_xact_lock(%(it)s)", lock)
+                assert session.run("SELECT it FROM seen") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "raised"), [("40P01", Deadlock), ("55P03", SlotBusy)], ids=["deadlock", "busy"]
+)
+def test_an_error_is_explained_and_undoes_everything(
+    desk: Desk, engine: Engine, sqlstate: str, raised: type[Exception]
+) -> None:
+    """Nothing that was sent with it or before it stays, and the connection is as new."""
+    with desk.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE IF NOT EXISTS seen (it integer)"))
+        connection.execute(text("TRUNCATE seen"))
+    fail = f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$"
+
+    def fail_half_way() -> None:
+        with Session(engine, "READ COMMITTED") as session:
+            session.send("INSERT INTO seen VALUES (1)")
+            session.send(fail)
+            session.run("INSERT INTO seen VALUES (2) RETURNING it", last=True)
+
+    with pytest.raises(raised):
+        fail_half_way()
+    with Session(engine, "READ COMMITTED") as session:
+        assert session.run("SELECT count(*) FROM seen") == [(0,)]
+
+
+def test_nothing_can_be_sent_after_the_commit(desk: Desk) -> None:
+    """What came after it would be in no transaction, and lost."""
+    with Session(desk.engine, "READ COMMITTED") as session:
+        assert session.run("SELECT 1", last=True) == [(1,)]
+        for send in (
+            lambda: session.send("SELECT 2"),
+            lambda: session.run("SELECT 2"),
+            lambda: session.connection,
+        ):
+            with pytest.raises(RuntimeError, match="last=True"):
+                send()
+
+
+def test_sqlalchemy_is_in_the_same_transaction(engine: Engine) -> None:
+    """A strategy may use both."""
+    with Session(engine, "REPEATABLE READ") as session:
+        ((ours,),) = session.run("SELECT pg_current_xact_id()::text::integer")
+        theirs = session.connection.scalar(text("SELECT pg_current_xact_id()::text::integer"))
+        level = session.connection.scalar(text("SHOW transaction_isolation"))
+    assert (ours, "repeatable read") == (theirs, level)
+
+
+def test_the_check_for_rivals_finds_the_staff_member_by_the_index(engine: Engine) -> None:
+    """A number that psycopg sends as smallint is compared with every row in the time range."""
+    request = {
+        "staff_id": 1,
+        "blocked_from": TEN,
+        "blocked_until": TEN.replace(hour=23),
+    }
+    with Session(engine, "READ COMMITTED") as session:
+        session.connection.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = "\n".join(row[0] for row in session.run(f"EXPLAIN {statements.LOOK}", request))
+    conditions = [line for line in plan.splitlines() if "Index Cond" in line]
+    assert len(conditions) == 1
+    assert "staff_id = " in conditions[0]
+    assert "blocked && " in conditions[0]
