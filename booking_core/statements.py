@@ -34,6 +34,17 @@ RECORD = f"{INSERT} RETURNING id"
 RECORD_OR_NOTHING = f"{INSERT} ON CONFLICT DO NOTHING RETURNING id"
 RECORD_MOVE = f"{MOVE} RETURNING id"
 
+# Check and write in one: they return the appointment's id and its rival's, one of them null, or
+# both where the rules have changed or nothing is left to move. Check and write share a snapshot,
+# so a rival who commits later than that must be kept out by a lock, or by a constraint.
+_CLAIM = """
+    WITH rival AS ({look}),
+    claimed AS ({write} AND NOT EXISTS (SELECT FROM rival) {otherwise} RETURNING id)
+    SELECT (SELECT id FROM claimed), (SELECT id FROM rival)"""
+CLAIM = _CLAIM.format(look=LOOK, write=INSERT, otherwise="")
+CLAIM_OR_NOTHING = _CLAIM.format(look=LOOK, write=INSERT, otherwise="ON CONFLICT DO NOTHING")
+CLAIM_MOVE = _CLAIM.format(look=LOOK_FOR_OTHERS, write=MOVE, otherwise="")
+
 CANCEL = """
     UPDATE appointment SET status = 'cancelled'
      WHERE id = %(appointment_id)s AND status = 'confirmed'"""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from booking_core.errors import SlotBusy
 from booking_core.retry import PATIENT
-from booking_core.strategies.base import Strategy, Traits
+from booking_core.strategies.base import Guarded, Traits
 
 if TYPE_CHECKING:
     from booking_core.transaction import BookingTransaction
@@ -26,19 +26,18 @@ TRY_LOCK = f"""
 """  # noqa: S608 - the number is ours
 
 
-class Advisory(Strategy):
+class Advisory(Guarded):
     """`pg_advisory_xact_lock` on the staff member, in READ COMMITTED.
 
     How: rivals for one calendar queue at the lock. Whoever gets it checks with a fresh snapshot
     (READ COMMITTED takes one per statement), so it sees what the one before it committed. In
     REPEATABLE READ the snapshot would be older than the lock, and the check blind.
-    Cost: rivals of the same staff member wait, each holding a connection; the lock is held for
-    the check, the insert and the COMMIT. Nothing is written for the lock itself.
+    Cost: rivals of the same staff member wait, each holding a connection; the lock is held while
+    the server checks, inserts and commits. Nothing is written for the lock itself.
     Manual: 13.3.5 Advisory Locks; 9.28.10 Advisory Lock Functions.
     """
 
     name = "advisory"
-    traits = Traits()
     choose_when = (
         "You want a plain queue per calendar that needs nothing of the tables; "
         "keep the exclusion constraint behind it."
@@ -49,7 +48,7 @@ class Advisory(Strategy):
         tx.send(LOCK, {"staff_ids": tx.staff_ids})
 
 
-class AdvisoryTry(Strategy):
+class AdvisoryTry(Guarded):
     """`pg_try_advisory_xact_lock`, tried again a bounded number of times, then `busy`.
 
     How: as `advisory`, but a lock that is taken is an answer instead of a wait. Between tries the
@@ -61,7 +60,7 @@ class AdvisoryTry(Strategy):
 
     name = "advisory_try"
     retry = PATIENT
-    traits = Traits(waits=False, may_answer_busy=True, round_trips=3, round_trips_under_lock=2)
+    traits = Traits(waits=False, may_answer_busy=True, round_trips=2, round_trips_under_lock=1)
     choose_when = (
         "Connections are scarce: requests for a hot calendar must not queue inside PostgreSQL, "
         "and clients can be told to try again."

@@ -25,8 +25,6 @@ from booking_core.errors import UnsupportedServer
 from booking_core.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from typing import LiteralString
-
     from sqlalchemy import Connection
 
     from booking_core.requests import Request
@@ -86,7 +84,7 @@ class Strategy:
     traits: ClassVar[Traits] = Traits()
     choose_when: ClassVar[str] = ""
 
-    def statement(self, request: Request) -> LiteralString | None:
+    def statement(self, request: Request) -> str | None:
         """Return the one statement that claims the slot; None where guard and claim do it.
 
         It is a transaction by itself, sent in autocommit with `request.parameters`, written
@@ -137,3 +135,17 @@ class Strategy:
 
     def __repr__(self) -> str:
         return f"<strategy {self.name}>"
+
+
+class Guarded(Strategy):
+    """A strategy whose guard keeps everybody out who could want the same slot.
+
+    Then check and record need not be two statements, and nothing of the client's happens while
+    the lock is held.
+    """
+
+    traits = Traits(round_trips=1, round_trips_under_lock=0)
+
+    def claim(self, tx: BookingTransaction) -> int | None:
+        """Check and record in one statement."""
+        return tx.claim()

@@ -12,24 +12,10 @@ from booking_core import statements
 from booking_core.strategies.base import Strategy, Traits
 
 if TYPE_CHECKING:
-    from typing import LiteralString
-
     from sqlalchemy import Connection
 
     from booking_core.requests import Request
     from booking_core.transaction import BookingTransaction
-
-LOOK_AND_INSERT = f"""
-    WITH rival AS ({statements.LOOK}),
-    claimed AS ({statements.INSERT} AND NOT EXISTS (SELECT FROM rival)
-        ON CONFLICT DO NOTHING RETURNING id)
-    SELECT (SELECT id FROM claimed), (SELECT id FROM rival)
-"""  # noqa: S608 - the text is ours
-LOOK_AND_MOVE = f"""
-    WITH rival AS ({statements.LOOK_FOR_OTHERS}),
-    claimed AS ({statements.MOVE} AND NOT EXISTS (SELECT FROM rival) RETURNING id)
-    SELECT (SELECT id FROM claimed), (SELECT id FROM rival)
-"""  # noqa: S608 - the text is ours
 
 CLAIM_AND_INSERT = """
     WITH claimed AS (
@@ -97,9 +83,9 @@ class OneStatement(Exclusion):
         "answered without any lock, and a free one in one round trip."
     )
 
-    def statement(self, request: Request) -> LiteralString:
+    def statement(self, request: Request) -> str:
         """Look, and insert or move."""
-        return LOOK_AND_MOVE if request.moves else LOOK_AND_INSERT
+        return statements.CLAIM_MOVE if request.moves else statements.CLAIM_OR_NOTHING
 
 
 class TemporalKey(Strategy):

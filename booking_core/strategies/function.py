@@ -8,8 +8,6 @@ from booking_core.strategies.advisory import CALENDARS
 from booking_core.strategies.base import Strategy, Traits
 
 if TYPE_CHECKING:
-    from typing import LiteralString
-
     from booking_core.requests import Request
 
 # Each statement of a volatile PL/pgSQL function takes a snapshot of its own in READ COMMITTED, so
@@ -78,7 +76,7 @@ class Function(Strategy):
         "lock is held, and nothing holds it shorter."
     )
 
-    def statement(self, request: Request) -> LiteralString:
+    def statement(self, request: Request) -> str:
         """Call the function."""
         del request
         return CLAIM

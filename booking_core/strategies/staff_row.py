@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from booking_core.errors import SlotBusy
 from booking_core.retry import PATIENT
-from booking_core.strategies.base import Strategy, Traits
+from booking_core.strategies.base import Guarded, Traits
 
 if TYPE_CHECKING:
     from booking_core.transaction import BookingTransaction
@@ -24,7 +24,7 @@ LOCK_NOWAIT = f"{LOCK} NOWAIT"
 LOCK_SKIP_LOCKED = f"{LOCK} SKIP LOCKED"
 
 
-class StaffRow(Strategy):
+class StaffRow(Guarded):
     """`SELECT … FOR NO KEY UPDATE` on the staff row, in READ COMMITTED.
 
     How: rivals for one calendar queue at its staff row; the check after it has a fresh snapshot.
@@ -34,7 +34,6 @@ class StaffRow(Strategy):
     """
 
     name = "staff_row"
-    traits = Traits()
     choose_when = (
         "Your team thinks in rows and tables: the lock is visible, needs no key of its own, and "
         "also keeps out whoever edits the staff member."
@@ -45,7 +44,7 @@ class StaffRow(Strategy):
         tx.send(LOCK, {"staff_ids": tx.staff_ids})
 
 
-class StaffRowNowait(Strategy):
+class StaffRowNowait(Guarded):
     """The same lock with NOWAIT: an error instead of a wait, tried again, then `busy`.
 
     How: PostgreSQL answers 55P03 (lock_not_available) at once; the service rolls back and
@@ -56,7 +55,7 @@ class StaffRowNowait(Strategy):
 
     name = "staff_row_nowait"
     retry = PATIENT
-    traits = Traits(waits=False, may_answer_busy=True)
+    traits = Traits(waits=False, may_answer_busy=True, round_trips=1, round_trips_under_lock=0)
     choose_when = "As advisory_try, where row locks are preferred and refusals are rare."
 
     def guard(self, tx: BookingTransaction) -> None:
@@ -64,7 +63,7 @@ class StaffRowNowait(Strategy):
         tx.send(LOCK_NOWAIT, {"staff_ids": tx.staff_ids})
 
 
-class StaffRowSkipLocked(Strategy):
+class StaffRowSkipLocked(Guarded):
     """The same lock with SKIP LOCKED: a row that is missing is `busy`, never "free" or "taken".
 
     How: a locked row is left out of the result. What is left out tells nothing about the slot,
@@ -76,7 +75,7 @@ class StaffRowSkipLocked(Strategy):
 
     name = "staff_row_skip_locked"
     retry = PATIENT
-    traits = Traits(waits=False, may_answer_busy=True, round_trips=3, round_trips_under_lock=2)
+    traits = Traits(waits=False, may_answer_busy=True, round_trips=2, round_trips_under_lock=1)
     choose_when = "As staff_row_nowait, where refusals are frequent: they are no errors here."
 
     def guard(self, tx: BookingTransaction) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from booking_core.strategies.base import Strategy, Traits
+from booking_core.strategies.base import Guarded, Traits
 
 if TYPE_CHECKING:
     from booking_core.transaction import BookingTransaction
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 LOCK = "LOCK TABLE appointment IN SHARE ROW EXCLUSIVE MODE"
 
 
-class TableLock(Strategy):
+class TableLock(Guarded):
     """`LOCK TABLE appointment IN SHARE ROW EXCLUSIVE MODE`.
 
     How: the mode conflicts with itself and with every writer, so one booking runs at a time,
@@ -22,7 +22,7 @@ class TableLock(Strategy):
     """
 
     name = "table_lock"
-    traits = Traits(neighbours_wait="everybody")
+    traits = Traits(neighbours_wait="everybody", round_trips=1, round_trips_under_lock=0)
     choose_when = "Never for bookings; for a migration that must see no booking in between."
 
     def guard(self, tx: BookingTransaction) -> None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 
 from booking_core import statements
+from booking_core.session import BEGIN
 from booking_core.strategies.advisory import LOCK
 from booking_core.strategies.function import CLAIM
+from booking_core.wire import COMMIT
 from experiments.bench.workloads import FIRST, STEP
 from experiments.salon import DURATION
 
@@ -49,36 +51,30 @@ def written(statement: str) -> str:
     return re.sub(r"%\((\w+)\)s", lambda found: EXPRESSIONS[found[1]], statement).strip()
 
 
-def _transaction(isolation: str, lock: str, check: str, insert: str) -> str:
-    # \aset leaves the variable as it was where no row came.
-    return rf"""{PICK}
-BEGIN ISOLATION LEVEL {isolation};
-{lock};
-\set id 0
-{check}
-\aset
-\if :id = 0
-{insert};
-\endif
-COMMIT;
-"""
-
-
 _BARE = f"""INSERT INTO appointment (staff_id, service_id, client, during, blocked, request_digest)
 VALUES (:staff, 1, 'Somebody', {_DURING}, {_BLOCKED}, {_DIGEST})"""  # noqa: S608 - our own
 
-# The key names the staff member and the hour in which the slot starts.
-STATEMENTS = _transaction(
-    "SERIALIZABLE",
-    r"""\set key :staff * 1000000 + :starts / 3600
-SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))""",
-    f"""SELECT id FROM appointment
- WHERE staff_id = :staff AND status = 'confirmed' AND blocked && {_BLOCKED} LIMIT 1""",  # noqa: S608 - our own
-    f"{_BARE} RETURNING id",
-)
-ADVISORY = _transaction(
-    "READ COMMITTED", written(LOCK), written(statements.LOOK), written(statements.RECORD)
-)
+# The key names the staff member and the hour in which the slot starts. \aset leaves a variable as
+# it was where no row came.
+STATEMENTS = rf"""{PICK}
+\set key :staff * 1000000 + :starts / 3600
+\set id 0
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT pg_advisory_xact_lock(hashtextextended(:key, 0));
+SELECT id FROM appointment
+ WHERE staff_id = :staff AND status = 'confirmed' AND blocked && {_BLOCKED} LIMIT 1
+\aset
+\if :id = 0
+{_BARE} RETURNING id;
+\endif
+COMMIT;
+"""  # noqa: S608 - our own
+ADVISORY = f"""{PICK}
+{BEGIN["READ COMMITTED"]};
+{written(LOCK)};
+{written(statements.CLAIM)};
+{COMMIT};
+"""
 FUNCTION = f"{PICK}{written(CLAIM)};\n"
 BARE_INSERT = f"{PICK}{_BARE};\n"
 # A slot that happens to be taken must not end the run.

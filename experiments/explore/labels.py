@@ -52,6 +52,8 @@ _LABELS: tuple[tuple[str, str], ...] = (
     (r"^insert into appointment.*on conflict do nothing", "insert, unless it conflicts"),
     (r"^insert into appointment", "insert"),
     (r"^with \w+ as \(\s*insert into claim", "claim and insert"),
+    (r"^with rival as .*update appointment", "check the slot and move"),
+    (r"^with rival as .*insert into appointment", "check the slot and insert"),
     (r"^update appointment set status", "cancel the appointment"),
     (r"^update appointment", "move the appointment"),
     (r"^delete from appointment", "delete it again"),
@@ -91,6 +93,7 @@ def outcome(step: Step) -> str:
     first = step.rows[0][0] if step.rows else None
     what = action(step)
     meanings: tuple[tuple[str, Callable[[], str]], ...] = (
+        ("check the slot and", lambda: _claimed(step)),
         ("check", lambda: f"taken by appointment {first}" if step.rows else "it is free"),
         ("try to lock", lambda: "got it" if first in ("t", "1") else "refused"),
         ("insert", lambda: f"appointment {first}" if step.rows else "nothing inserted"),
@@ -103,6 +106,14 @@ def outcome(step: Step) -> str:
         if what.startswith(beginning):
             return meaning()
     return shorten(step.answer, LONGEST, placeholder=" …")
+
+
+def _claimed(step: Step) -> str:
+    """Say what came of a statement that returns an appointment's id and its rival's."""
+    appointment, rival = step.rows[0]
+    if appointment is not None:
+        return f"appointment {appointment}"
+    return f"taken by appointment {rival}" if rival is not None else "nothing written"
 
 
 def client(number: int) -> str:

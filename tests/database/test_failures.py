@@ -309,8 +309,7 @@ class _Lossy(psycopg.Connection[Any]):
 
     def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - psycopg's own
         # SQLAlchemy, when it meets a server for the first time, ends transactions too.
-        ours = gen.__name__ == "_exchange"
-        losing = ours and _Lossy.lose and _in_transaction(self)
+        losing = _Lossy.lose and gen.__name__ == "_exchange"
         answer = super().wait(gen, *arguments, **options)
         if losing and not _in_transaction(self):
             _Lossy.lose = False

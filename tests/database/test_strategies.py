@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -355,24 +356,23 @@ ROGUE = (
 @pytest.mark.parametrize("name", ["advisory", "staff_row", "version", "function", "exclusion"])
 @pytest.mark.parametrize("moves", [False, True], ids=["booking", "moving"])
 def test_the_backstop_stops_who_takes_no_lock(name: str, moves: bool) -> None:
-    """A rogue insert between check and insert: the constraint refuses, the reply is a conflict."""
-    with open_desk(name, backstop=True) as desk:
+    """A rogue insert that no check can see yet: the constraint refuses, the reply is a conflict."""
+    with open_desk(name, backstop=True) as desk, desk.engine.connect() as rogues_own:
         mine = desk.service().book(**desk.ask(start=TEN + 4 * HOUR)).appointment if moves else None
-        rogues = iter([ROGUE])
+        _intrude(desk, rogues_own, TEN - 15 * MINUTE)
 
-        def intrude() -> None:
-            for statement in rogues:
-                desk.execute(
-                    statement,
-                    staff_id=desk.salon.staff["Amara"],
-                    service_id=1,
-                    start=TEN - 15 * MINUTE,
-                    end=TEN + 15 * MINUTE,
-                )
+        def commit_once_somebody_waits() -> None:
+            until = monotonic() + PATIENCE
+            while not desk.waiting():
+                assert monotonic() < until, "nobody waits for the rogue"
+            rogues_own.commit()
 
-        service = desk.service(before_record=intrude)
-        with pytest.raises(BookingConflict) as conflict:
-            _book_or_move(service, desk, mine)
+        service = desk.service()
+        with ThreadPoolExecutor(1) as thread:
+            committed = thread.submit(commit_once_somebody_waits)
+            with pytest.raises(BookingConflict) as conflict:
+                _book_or_move(service, desk, mine)
+            committed.result()
         (rogue,) = [row for row in desk.rows() if row.client == "Rogue"]
         assert (rogue.id, 1) == (conflict.value.taken_by, conflict.value.attempts)
         assert len(conflict.value.alternatives) >= 3
@@ -389,19 +389,18 @@ def _book_or_move(service: BookingService, desk: Desk, mine: Appointment | None)
 
 def test_without_the_backstop_the_rogue_gets_through() -> None:
     """The control of the test above: a lock binds only those who take it."""
-    with open_desk("advisory") as desk:
-
-        def intrude() -> None:
-            desk.execute(
-                ROGUE,
-                staff_id=desk.salon.staff["Amara"],
-                service_id=1,
-                start=TEN,
-                end=TEN + HOUR,
-            )
-
-        desk.service(before_record=intrude).book(**desk.ask())
+    with open_desk("advisory") as desk, desk.engine.connect() as rogues_own:
+        _intrude(desk, rogues_own, TEN)
+        desk.service().book(**desk.ask())
+        rogues_own.commit()
+        assert {TEN} == {row.during.lower for row in desk.rows()}
         assert 2 == len(desk.rows())
+
+
+def _intrude(desk: Desk, connection: Connection, start: datetime) -> None:
+    """Insert an appointment without any lock, and leave it uncommitted."""
+    asked = {"staff_id": desk.salon.staff["Amara"], "service_id": 1}
+    connection.execute(text(ROGUE), asked | {"start": start, "end": start + 30 * MINUTE})
 
 
 def test_a_server_that_is_too_old_is_named(database: Database) -> None:
