@@ -19,6 +19,7 @@ from booking_core.retry import RetryPolicy
 from booking_core.schema import appointment, staff
 from booking_core.strategies import Strategy, Traits
 from booking_core.strategies.advisory import CALENDARS, LOCK, TRY_LOCK
+from booking_core.strategies.optimistic import Serializable
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
@@ -115,6 +116,7 @@ class Origin(Exhibit):
     name = "origin"
     seen = "the origin as it shipped"
     isolation = "SERIALIZABLE"
+    needs = Serializable.needs  # its tables had no GiST index either
     retry = RetryPolicy(attempts=6, first_pause=0.1, longest_pause=3.2)
     breaks_in = "adjacent"
     breaks_with = 100

@@ -6,7 +6,7 @@ rivals there are the more of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from booking_core.errors import SerializationFailure
 from booking_core.retry import RetryPolicy
@@ -30,13 +30,21 @@ class Serializable(Strategy):
 
     How: no lock is taken. PostgreSQL notes what was read and fails one of two transactions whose
     reads and writes contradict every serial order; the service tries again with jitter.
+    It must not look through a GiST index: once that has several pages, PostgreSQL (18.6 and
+    before) overlooks contradictions, and both commit. So the index of the others goes, and all
+    appointments of a staff member are read, through a btree.
     Cost: retry storms as clients grow. Reads are noted by index page, so neighbours on the same
     page are failed (and tried again) too. Every other writer must be SERIALIZABLE as well.
-    Manual: 13.2.3 Serializable Isolation Level; 13.5 Serialization Failure Handling.
+    Manual: 13.2.3 Serializable Isolation Level; 13.5 Serialization Failure Handling. The blind
+    index: `experiments/hazards/blind_index.py`.
     """
 
     name = "serializable"
     isolation = "SERIALIZABLE"
+    needs: ClassVar[tuple[str, ...]] = (
+        "DROP INDEX IF EXISTS appointment_blocked",
+        "CREATE INDEX appointment_staff ON appointment (staff_id) WHERE status = 'confirmed'",
+    )
     retry = RetryPolicy(attempts=200, longest_pause=0.2)
     traits = Traits(waits=False, neighbours_wait="none", round_trips=2, round_trips_under_lock=0)
     choose_when = (

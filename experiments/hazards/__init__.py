@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from experiments.hazards.blind_index import blind_index
 from experiments.hazards.collision import collision
 from experiments.hazards.hazard import Hazard
 from experiments.hazards.lock_order import lock_order
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 
 HAZARDS: dict[str, Callable[[], Hazard]] = {
     hazard.__name__: hazard
-    for hazard in (payment, lock_timeout, lock_order, storm, parent_row, collision)
+    for hazard in (payment, lock_timeout, lock_order, storm, parent_row, collision, blind_index)
 }
 
 __all__ = [
     "HAZARDS",
     "Hazard",
+    "blind_index",
     "collision",
     "lock_order",
     "lock_timeout",

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from experiments.hazards import (
     HAZARDS,
     Hazard,
+    blind_index,
     collision,
     lock_order,
     lock_timeout,
@@ -26,6 +27,7 @@ SMALLEST: dict[str, Callable[[], Hazard]] = HAZARDS | {
     "lock_order": partial(lock_order, deadlock_timeout_ms=10, rounds=1),
     "storm": partial(storm, levels=(1, 8), rounds=1),
     "parent_row": partial(parent_row, hold_ms=0, rounds=1),
+    "blind_index": partial(blind_index, rounds=1),
     "collision": partial(collision, clients=4, deadlock_timeout_ms=10, rounds=1, races=1),
 }
 

@@ -346,6 +346,52 @@ def test_a_strategy_of_ones_own(make: type[Strategy], booked: int) -> None:
         assert ("booked" if booked == 2 else "conflict") == rivals
 
 
+def test_on_a_calendar_that_is_full_of_others_a_slot_is_booked_once(desk: Desk) -> None:
+    """An index of many pages is not read as one of a single page is; nor is it locked like that.
+
+    Between the first client's check and its record a second one books, or has to wait for it.
+    """
+    fill = """
+        INSERT INTO appointment (staff_id, service_id, client, during, blocked, request_digest)
+        SELECT staff.id, 1, 'Earlier', place, place, ''
+          FROM staff, generate_series(1, 400) AS number,
+               LATERAL (SELECT CAST(:at AS timestamptz) - make_interval(hours => number) AS hour)
+                   AS long_ago,
+               tstzrange(hour, hour + interval '1 hour') AS place
+    """
+    if desk.strategy.name == "temporal_key":
+        fill = f"""
+            WITH filled AS ({fill} RETURNING appointment.id, staff_id, blocked)
+            INSERT INTO claim (appointment_id, staff_id, blocked) SELECT * FROM filled
+        """
+    desk.execute(fill, at=TEN - 48 * HOUR)
+    eager = create_engine(  # to look through the index, as in a larger table
+        desk.database.url, connect_args={"options": "-c enable_seqscan=off"}, pool_size=2
+    )
+    second: list[Future[str]] = []
+
+    def book(service: BookingService) -> str:
+        try:
+            service.book(**desk.ask())
+        except BookingConflict:
+            return "conflict"
+        return "booked"
+
+    def let_the_second_book() -> None:
+        if second:
+            return
+        second.append(thread.submit(book, desk.service(engine=eager)))
+        until = monotonic() + 1  # a try-lock neither waits nor ends; then the first goes on
+        while not (second[0].done() or desk.waiting() or monotonic() > until):
+            pass
+
+    with ThreadPoolExecutor(1) as thread:
+        first = book(desk.service(engine=eager, before_record=let_the_second_book))
+        answers = sorted([first, second[0].result(PATIENCE)])
+    eager.dispose()
+    assert ["booked", "conflict"] == answers
+
+
 ROGUE = (
     "INSERT INTO appointment (staff_id, service_id, client, during, blocked, request_digest)"
     " VALUES (:staff_id, :service_id, 'Rogue', tstzrange(:start, :end), tstzrange(:start, :end),"
