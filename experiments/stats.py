@@ -47,8 +47,9 @@ class Spread:
     high: float
 
     def __str__(self) -> str:
-        """Word it as `12.3 (11.0 to 14.2)`: the median and the quartiles."""
-        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+        """Word it as `12.3 (11 to 14.2)`: the median and the quartiles."""
+        median, low, high = (_three_digits(each) for each in (self.median, self.low, self.high))
+        return f"{median} ({low} to {high})"
 
 
 def wilson(seen: int, trials: int, *, confidence: float = CONFIDENCE) -> Interval:
@@ -156,6 +157,11 @@ def worded_rate(seen: int, trials: int, unit: str) -> str:
     low, high = wilson(seen, trials)
     rate, low_, high_ = (f"{100 * share:.1f}" for share in (seen / trials, low, high))
     return f"{counted} ({rate}%, 95% interval {low_} to {high_}%)"
+
+
+def _three_digits(value: float) -> str:
+    # 0.0123, 12.3, 123 and 1,234: never in scientific notation.
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
 
 
 def _percent(rate: float) -> str:

@@ -101,14 +101,5 @@ def _summed_up(values: pd.Series) -> object:
     if is_integer_dtype(values):
         return int(values.sum())
     if is_float_dtype(values):
-        return _worded(values.dropna()) if values.notna().any() else "none"
+        return str(spread(values.dropna())) if values.notna().any() else "none"
     return ", ".join(dict.fromkeys(values.astype(str)))
-
-
-def _worded(values: pd.Series) -> str:
-    middle = spread(values)
-    median, low, high = (
-        f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
-        for value in (middle.median, middle.low, middle.high)
-    )
-    return f"{median} ({low} to {high})"

@@ -92,14 +92,14 @@ def parent_row(*, hold_ms: float = 100.0, rounds: int = 4) -> Hazard:
             never(
                 "FOR UPDATE on the staff row blocks inserts of appointments",
                 runs[runs["variant"] == HARSH]["blocked"] == 0,
-                "inserts let through",
-                "inserts",
+                "an insert let through",
+                "rounds",
             ),
             never(
                 "FOR NO KEY UPDATE lets them through",
                 runs[runs["variant"] == MILD]["blocked"] > 0,
-                "inserts blocked",
-                "inserts",
+                "an insert blocked",
+                "rounds",
             ),
         ),
     )

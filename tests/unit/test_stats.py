@@ -105,6 +105,8 @@ def test_a_count_is_worded_with_what_it_leaves_possible(seen: int, trials: int, 
 def test_a_spread_is_worded_as_median_and_quartiles() -> None:
     """Timings are told with their spread."""
     assert str(spread([10.0, 11.0, 12.0, 13.0, 14.0])) == "12 (11 to 13)"
+    assert str(spread([0.012345])) == "0.0123 (0.0123 to 0.0123)"
+    assert str(spread([98_765.4])) == "98,765 (98,765 to 98,765)"
 
 
 @pytest.mark.parametrize(("seen", "trials"), [(0, 0), (3, 2), (-1, 2)])
