@@ -86,9 +86,8 @@ class Endurance:
         rows = [frame[~frame["control"]], pd.DataFrame([together]), frame[frame["control"]]]
         table = pd.concat(rows, ignore_index=True)[shown]
         table = table.astype(dict.fromkeys([*counts, *FAULTS], int))
-        return table.rename(columns={"per_second": "a second"}).rename(
-            columns=lambda name: name.replace("_", " ")
-        )
+        words = {"per_second": "a second", "dishonest_replies": "untrue replies"}
+        return table.rename(columns=words).rename(columns=lambda name: name.replace("_", " "))
 
     def record(self, verdicts: Verdicts) -> None:
         """Add what the judge says; no timing decides."""

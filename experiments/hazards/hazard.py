@@ -40,7 +40,7 @@ class Hazard:
             and what was measured (float) or counted (int) or said (text).
         sentence: What was seen, computed from the runs.
         verdicts: What holds; no timing decides.
-        sides: The hazard and its control, in short.
+        sides: How long the hazard and its control took; none where that is not the point.
         by: The columns that tell variants apart.
     """
 
@@ -50,7 +50,7 @@ class Hazard:
     runs: pd.DataFrame
     sentence: str
     verdicts: tuple[Verdict, ...]
-    sides: tuple[Side, Side]
+    sides: tuple[Side, Side] | tuple[()] = ()
     by: tuple[str, ...] = ("variant",)
 
     @property

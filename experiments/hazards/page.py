@@ -1,4 +1,4 @@
-"""A hazard on a page: the question, the picture, what was seen, the table."""
+"""A hazard on a page: question, picture (where time is the point), what was seen, table."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def show(hazard: Hazard) -> None:
         hazard: What an experiment returned.
     """
     show_html(Markup("<h3>{}</h3>").format(hazard.question), f"\n{hazard.question}")
-    show_figure(
-        hazards_and_controls([hazard]),
-        name=f"hazard_{hazard.name}",
-        alt=f"Two marks on one scale, the hazard and its control. {hazards_in_words([hazard])}",
-    )
+    if hazard.sides:
+        show_figure(
+            hazards_and_controls([hazard]),
+            name=f"hazard_{hazard.name}",
+            alt=f"Two marks on one scale, the hazard and its control. {hazards_in_words([hazard])}",
+        )
     show_html(Markup("<p>{}</p>").format(hazard.sentence), hazard.sentence)
     setting = hazard.setting[0].upper() + hazard.setting[1:]
     show_table(
