@@ -23,6 +23,7 @@ from booking_core.errors import (
     BookingConflict,
     BookingError,
     Deadlock,
+    InvalidRequest,
     SerializationFailure,
     SlotBusy,
 )
@@ -239,9 +240,17 @@ class BookingService:
         moves: Appointment | None = None,
     ) -> Request:
         """Return the request, if the rules as they are known allow it."""
+        known = self._rulebook.knows(service_id, staff_id)
         service, calendar = self._rulebook.rules(service_id, staff_id)
         slot = Slot(start, end) if end else service.slot(start)
-        calendar.check(service, slot, self._clock())
+        try:
+            calendar.check(service, slot, self._clock())
+        except InvalidRequest:
+            if not known:
+                raise
+            # Perhaps the rules have changed since they were read; nobody is refused by old ones.
+            self._rulebook.forget_calendar(service_id, staff_id)
+            return self._checked(staff_id, service_id, client, start, end, key=key, moves=moves)
         return Request(
             staff_id,
             service_id,
@@ -344,6 +353,9 @@ class BookingService:
                 return work(attempt)
             except BookingError as error:
                 error.attempts = attempt
-                if not isinstance(error, TRIED_AGAIN) or attempt >= self.strategy.retry.attempts:
+                if not isinstance(error, TRIED_AGAIN):
+                    raise
+                if attempt >= self.strategy.retry.attempts:
+                    self._rulebook.forget()  # a staff member who was removed looks busy, too
                     raise
             self._sleep(self.strategy.retry.pause(attempt, self._source))

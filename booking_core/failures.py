@@ -42,6 +42,8 @@ def explain(error: BaseException | None, *, sent_commit: bool) -> BookingError |
             return SerializationFailure("Concurrent bookings got in each other's way.")
         case "40P01":
             return Deadlock("Two transactions waited for each other.")
+        case "26000":
+            return SerializationFailure("Prepared statements were deallocated meanwhile.")
         case "55P03":
             return SlotBusy()
         case "23P01":
@@ -61,10 +63,13 @@ def explain(error: BaseException | None, *, sent_commit: bool) -> BookingError |
 
 
 def _is_lost(error: BaseException | None, sqlstate: str | None) -> bool:
-    """Whether the session is gone: no answer at all, or ended by the server (57P, 25P03, 08)."""
+    """Whether the session is gone: no answer at all, or ended by the server.
+
+    Classes 57P and 08; 25P03 and 25P04 are sessions and transactions that were too slow.
+    """
     if sqlstate is None:
         return isinstance(error, psycopg.OperationalError)
-    return sqlstate.startswith(("57P", "08")) or sqlstate == "25P03"
+    return sqlstate.startswith(("57P", "08")) or sqlstate in {"25P03", "25P04"}
 
 
 @contextmanager

@@ -46,6 +46,14 @@ class Rulebook:
             self._known[service_id, staff_id] = known
         return known
 
+    def knows(self, service_id: int, staff_id: int) -> bool:
+        """Whether the rules would come from memory."""
+        return (service_id, staff_id) in self._known
+
     def forget(self) -> None:
         """Read everything anew when it is asked for."""
         self._known.clear()
+
+    def forget_calendar(self, service_id: int, staff_id: int) -> None:
+        """Read the rules for a service and a staff member anew when they are asked for."""
+        self._known.pop((service_id, staff_id), None)

@@ -51,8 +51,8 @@ class Session:
         self._engine = engine
         self._isolation: Isolation = isolation
         self._reads_only = reads_only
-        # Under AUTOCOMMIT every statement is a COMMIT.
-        self._autocommit = self._sent_commit = isolation == "AUTOCOMMIT"
+        self._autocommit = isolation == "AUTOCOMMIT"
+        self._sent_commit = False  # by SQLAlchemy's connection
         self._ended = False
         self._connection: Connection | None = None
 
@@ -61,11 +61,15 @@ class Session:
             self._pooled: PoolProxiedConnection = self._engine.raw_connection()
         except exc.TimeoutError:
             raise PoolTimeout("No database connection became free in time.") from None
-        except psycopg.Error as error:
-            raise explain(error, sent_commit=False) or error from error
+        except (psycopg.Error, exc.DBAPIError) as error:
+            explanation = explain(_cause(error), sent_commit=False)
+            if explanation is None:
+                raise
+            raise explanation from error
         driver: psycopg.Connection[Any] = self._pooled.driver_connection  # type: ignore[assignment]
         self._wire = None
-        if driver.cursor_factory is psycopg.Cursor:
+        # Without prepared statements, as some poolers want it, there is nothing to gain.
+        if driver.cursor_factory is psycopg.Cursor and driver.prepare_threshold is not None:
             self._wire = Wire(driver, self._pooled.info, autocommit=self._autocommit)
             if not self._autocommit:
                 self._wire.add(BEGIN[self._isolation])
@@ -78,30 +82,35 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if error is None and not self._ended:
+            if error is None:
                 self._commit()
         except (psycopg.Error, exc.DBAPIError) as refused:
             error = refused
-        finally:
-            self._give_back()
-        cause = error.orig if isinstance(error, exc.DBAPIError) else error
-        if error and isinstance(cause, psycopg.Error):
-            sent_commit = self._wire.sent_commit if self._wire else self._sent_commit
-            doubtful = sent_commit and not self._reads_only
-            raise explain(cause, sent_commit=doubtful) or error from error
+        sent_commit = self._sent_commit or (self._wire is not None and self._wire.sent_commit)
+        self._give_back()
+        explanation = explain(_cause(error), sent_commit=sent_commit and not self._reads_only)
+        if explanation:
+            raise explanation from error
+        if error and kind is None:
+            raise error  # COMMIT's own, and a fault of ours
 
     @property
     def connection(self) -> Connection:
         """The same session, for whoever wants SQLAlchemy; to commit is not up to them."""
         self._check_open()
+        return self._sqlalchemy()
+
+    def _sqlalchemy(self) -> Connection:
         if self._connection is None:
             self._connection = self._connect()
         return self._connection
 
     def _connect(self) -> Connection:
         connection = Connection(self._engine, self._pooled)
+        self._sent_commit = self._autocommit  # there every statement is a COMMIT
         if self._wire:
             self._wire.flush()
+        if self._wire and not self._autocommit:
             return connection
         return connection.execution_options(isolation_level=self._isolation)
 
@@ -120,15 +129,15 @@ class Session:
 
         Args:
             sql: One that returns rows, with parameters as psycopg writes them, `%(name)s`.
-            parameters: Their values: numbers, texts, instants, lists of them.
+            parameters: Their values: numbers, texts, instants, lists of integers.
             last: Whether nothing comes after it, so that COMMIT may travel along.
         """
         self._check_open()
+        self._ended = last and not self._autocommit
         if not self._wire:
-            answer = self.connection.exec_driver_sql(sql, dict(parameters) or None)
+            answer = self._sqlalchemy().exec_driver_sql(sql, dict(parameters) or None)
             return [tuple(row) for row in answer]
         self._wire.add(sql, parameters)
-        self._ended = last and not self._autocommit
         return self._wire.flush(commit=self._ended)
 
     def _check_open(self) -> None:
@@ -139,19 +148,27 @@ class Session:
             )
 
     def _commit(self) -> None:
-        if self._wire and not self._autocommit:
-            self._wire.add(COMMIT)
+        if self._wire:
+            if not self._autocommit and not self._ended:
+                self._wire.add(COMMIT)
             self._wire.flush()
-        elif self._connection:
+        if self._connection and not (self._wire and not self._autocommit):
             self._sent_commit = True
             self._connection.commit()
 
     def _give_back(self) -> None:
         # The pool's next user must find the connection as it was, or not at all.
         lent = self._connection or self._pooled
-        if self._wire:
-            with suppress(psycopg.Error):
-                self._wire.roll_back()
-            if self._wire.broken:
+        try:
+            if self._wire:
+                with suppress(psycopg.Error):
+                    self._wire.roll_back()
+        finally:
+            if self._wire and not self._wire.idle:
                 lent.invalidate()
-        lent.close()
+            lent.close()
+
+
+def _cause(error: BaseException | None) -> BaseException | None:
+    """Return the driver's error, from within SQLAlchemy's."""
+    return error.orig if isinstance(error, exc.DBAPIError) else error

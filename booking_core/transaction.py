@@ -112,21 +112,24 @@ class BookingTransaction:
             statement = statements.RECORD_OR_NOTHING if or_nothing else statements.RECORD
         return self._id(self.run(statement, last=last))
 
-    def claim(self) -> int | None:
-        """Check and record in one statement, the last one; for who keeps rivals out already.
+    def claim(self, *, last: bool = False) -> int | None:
+        """Check and record in one statement; for who keeps rivals out already.
 
-        It travels with whatever was sent before, and with the service's COMMIT: nothing of the
-        client's happens while the lock is held. Where something is to happen between check and
-        record, they are two.
+        It travels with whatever was sent before, and where it is the last one with the service's
+        COMMIT: nothing of the client's happens while the lock is held. Where something is to
+        happen between check and record, they are two.
+
+        Args:
+            last: Whether nothing comes after it, so that the service's COMMIT may travel along.
 
         Returns:
             As `record`; None too where somebody has the slot, whom `taken_by` names then.
         """
         if self.before_record is not do_nothing:
-            return None if self.rival() is not None else self.record(last=True)
+            return None if self.rival() is not None else self.record(last=last)
         statement = statements.CLAIM_MOVE if self.request.moves else statements.CLAIM
         claimed: int | None
-        ((claimed, self.taken_by),) = self.run(statement, last=True)
+        ((claimed, self.taken_by),) = self.run(statement, last=last)
         return claimed
 
     @staticmethod

@@ -15,14 +15,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
-from itertools import count
+from functools import lru_cache
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from psycopg.errors import OperationalError, error_from_result
+from psycopg.errors import (
+    DataError,
+    InFailedSqlTransaction,
+    OperationalError,
+    ProgrammingError,
+    error_from_result,
+)
 from psycopg.generators import fetch, send
 from psycopg.pq import (
-    ConnStatus,
     DiagnosticField,
     ExecStatus,
     PipelineStatus,
@@ -41,8 +46,11 @@ Rows = list[tuple[Any, ...]]
 Statement = tuple[str, "Mapping[str, object]"]
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
-UNKNOWN_STATEMENT = b"26000"  # invalid_sql_statement_name
+# What tells that a prepared statement is gone, since psycopg deallocates all of them when it rolls
+# back, or that a table has changed under it.
+STALE = (b"26000", b"0A000")
 NOTHING: Mapping[str, object] = {}
+COPIES = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 _INTEGERS = (20, 21, 23)  # the oids of bigint, smallint, integer; see pg_type
 _BOOLEAN = 16
@@ -54,14 +62,15 @@ class Prepared:
 
     Attributes:
         encoding: Of its texts, as Python calls it.
-        names: Of its prepared statements, by their SQL.
+        names: The statements that it has prepared.
+        generation: How often they had to be prepared anew.
         ended: Whether the server has bidden farewell.
     """
 
     encoding: str
+    generation: int = 0
     ended: bool = False
-    names: dict[str, bytes] = field(default_factory=dict)
-    numbers: count[int] = field(default_factory=count)
+    names: set[str] = field(default_factory=set)
 
     def hear(self, notice: Diagnostic) -> None:
         """Listen to what the server says without having been asked."""
@@ -77,7 +86,7 @@ class Wire:
         autocommit: Whether each flush is a transaction by itself.
 
     Attributes:
-        sent_commit: Whether something was sent that commits.
+        sent_commit: Whether what was sent last commits.
     """
 
     def __init__(
@@ -95,12 +104,12 @@ class Wire:
         self._added: list[Statement] = []
 
     @property
-    def broken(self) -> bool:
-        """Whether the server is gone or a pipeline was left half-way."""
+    def idle(self) -> bool:
+        """Whether the server is there, in no transaction, and no pipeline was left half-way."""
         return (
-            self._prepared.ended
-            or self._pgconn.status != ConnStatus.OK
-            or self._pgconn.pipeline_status != PipelineStatus.OFF
+            not self._prepared.ended
+            and self._pgconn.transaction_status == TransactionStatus.IDLE
+            and self._pgconn.pipeline_status == PipelineStatus.OFF
         )
 
     def add(self, sql: str, parameters: Mapping[str, object] = NOTHING) -> None:
@@ -125,21 +134,28 @@ class Wire:
             return []
         begins = self._pgconn.transaction_status == TransactionStatus.IDLE
         results = self._connection.wait(self._exchange(statements))
-        if begins and any(_sqlstate(result) == UNKNOWN_STATEMENT for result in results):
-            # Somebody deallocated everything, as psycopg does when it rolls back, or a pooler in
-            # between. What was begun is undone, and begun anew.
+        if any(_sqlstate(result) in STALE for result in results):
             self._prepared.names.clear()
-            self._connection.wait(self._exchange([(ROLLBACK, NOTHING)]))
-            results = self._connection.wait(self._exchange(statements))
+            self._prepared.generation += 1
+            if begins:  # what was begun is undone, and begun anew
+                self.roll_back()
+                results = self._connection.wait(self._exchange(statements))
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
                 raise error_from_result(result, self._prepared.encoding)
+        if statements[-1][0] == COMMIT and results[-1].command_status != b"COMMIT":
+            # PostgreSQL's answer to COMMIT where a statement had failed and was overlooked.
+            raise InFailedSqlTransaction("a statement failed, so all was rolled back")
         return self._read(results[-2] if commit else results[-1])
 
     def roll_back(self) -> None:
         """Undo the transaction, if there is one."""
         self._added.clear()
-        if self._pgconn.transaction_status != TransactionStatus.IDLE and not self.broken:
+        in_transaction = self._pgconn.transaction_status in (
+            TransactionStatus.INTRANS,
+            TransactionStatus.INERROR,
+        )
+        if in_transaction and self._pgconn.pipeline_status == PipelineStatus.OFF:
             self._connection.wait(self._exchange([(ROLLBACK, NOTHING)]))
 
     def _exchange(self, statements: Sequence[Statement]) -> PQGen[list[PGresult]]:
@@ -147,7 +163,7 @@ class Wire:
 
         A generator for `Connection.wait`, as all that talks to the server is in psycopg.
         """
-        new: dict[str, bytes] = {}
+        prepared: dict[int, str] = {}  # by the place of the result that says so
         places = []  # of the statements' results among all
         place = 0
         # A session that was ended is noticed here, when nothing is in doubt yet.
@@ -159,10 +175,10 @@ class Wire:
         self._pgconn.enter_pipeline_mode()
         for sql, parameters in statements:
             text, used = _numbered(sql)
-            name = self._prepared.names.get(sql) or new.get(sql)
-            if name is None:
-                name = new[sql] = b"booking_%d" % next(self._prepared.numbers)
+            name = b"booking_%b_%d" % (_digest(sql), self._prepared.generation)
+            if sql not in self._prepared.names and sql not in prepared.values():
                 self._pgconn.send_prepare(name, text.encode(self._prepared.encoding))
+                prepared[place] = sql
                 place += 1
             values = [self._written(parameters[each]) for each in used]
             self._pgconn.send_query_prepared(name, values)
@@ -171,10 +187,12 @@ class Wire:
         self._pgconn.pipeline_sync()
         results = yield from _answers(self._pgconn)
         self._pgconn.exit_pipeline_mode()
-        for result in results:
-            if result.status == ExecStatus.FATAL_ERROR:
-                return results
-        self._prepared.names.update(new)
+        # What is prepared stays, even where a statement after it fails.
+        self._prepared.names.update(
+            sql for at, sql in prepared.items() if results[at].status == ExecStatus.COMMAND_OK
+        )
+        if any(result.status == ExecStatus.FATAL_ERROR for result in results):
+            return results
         return [results[place] for place in places]
 
     def _written(self, value: object) -> bytes | None:
@@ -182,12 +200,16 @@ class Wire:
         if value is None:
             return None
         if isinstance(value, str):
+            if "\0" in value:
+                raise DataError("PostgreSQL's texts can't hold the character NUL")
             return value.encode(self._prepared.encoding)
         if isinstance(value, datetime):
             return value.isoformat().encode()
-        if isinstance(value, list):
-            return b"{%b}" % b",".join(self._written(each) or b"NULL" for each in value)
-        return str(value).encode()
+        if isinstance(value, int | float):
+            return str(value).encode()
+        if isinstance(value, list) and all(isinstance(each, int) for each in value):
+            return b"{%b}" % b",".join(b"%d" % each for each in value)
+        raise TypeError(f"{value!r} is neither a number, a text, an instant nor a list of integers")
 
     def _read(self, result: PGresult) -> Rows:
         columns = range(result.nfields)
@@ -205,11 +227,18 @@ class Wire:
         return value == b"t" if kind == _BOOLEAN else value.decode(self._prepared.encoding)
 
 
-@cache
+@lru_cache(maxsize=1000)
 def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
     """Write `$1` for `%(name)s`, as the protocol wants it; return the names in that order too."""
     names = list(dict.fromkeys(_PARAMETER.findall(sql)))
-    return _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", sql), tuple(names)
+    text = _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", sql)
+    return text.replace("%%", "%"), tuple(names)
+
+
+@lru_cache(maxsize=1000)
+def _digest(sql: str) -> bytes:
+    """Return what names a statement, so that a name means the same on every connection."""
+    return blake2b(sql.encode(), digest_size=12).hexdigest().encode()
 
 
 def _sqlstate(result: PGresult) -> bytes | None:
@@ -226,4 +255,6 @@ def _answers(pgconn: PGconn) -> PQGen[list[PGresult]]:
             continue
         if result.status == ExecStatus.PIPELINE_SYNC:
             return results
+        if result.status in COPIES:
+            raise ProgrammingError("COPY can't travel in a pipeline")
         results.append(result)

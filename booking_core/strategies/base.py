@@ -148,4 +148,5 @@ class Guarded(Strategy):
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Check and record in one statement."""
-        return tx.claim()
+        # As above.
+        return tx.claim(last=type(self).claim is Guarded.claim)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 # Each statement of a volatile PL/pgSQL function takes a snapshot of its own in READ COMMITTED, so
 # the check sees what was committed while the lock was waited for. In one plain SQL statement the
-# snapshot would be older than the lock, and the check blind.
+# snapshot would be older than the lock, and the check blind; as it would in any other isolation
+# level, which a server may have as its default.
 CREATE = f"""
 CREATE FUNCTION claim_slot(
     wanted_staff integer, wanted_service integer, client_name text,
@@ -21,6 +22,11 @@ CREATE FUNCTION claim_slot(
     OUT appointment_id bigint, OUT rival_id bigint)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_state',
+            MESSAGE = 'claim_slot needs READ COMMITTED; default_transaction_isolation is '
+                      || current_setting('default_transaction_isolation');
+    END IF;
     -- In one fixed order; where nothing is moved, moved_from is null and overlooked by both.
     PERFORM pg_advisory_xact_lock({CALENDARS}, least(wanted_staff, moved_from));
     IF moved_from <> wanted_staff THEN

@@ -45,6 +45,17 @@ def test_rules_that_have_changed_are_noticed_whatever_the_service_knew(
     assert ["cancelled"] == [row.status for row in desk.rows()]
 
 
+def test_nobody_is_refused_by_rules_that_are_no_longer_in_force(fresh: Database) -> None:
+    """Hours are extended; the service that refused before learns of it by the next request."""
+    desk = desk_in(fresh, DEFAULT)
+    service = desk.service()
+    late = desk.ask(start=TEN + 11 * HOUR)
+    with refused("OUTSIDE_HOURS"):
+        service.book(**late)
+    desk.execute("UPDATE working_hours SET ends = '23:00' WHERE kind = 'shift'")
+    assert TEN + 11 * HOUR == service.book(**late).appointment.slot.start
+
+
 @pytest.fixture(params=list(STRATEGIES))
 def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
     """Open the desk under each sound strategy; afterwards nobody is off any more."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from desk import TEN, Desk, open_desk
+from desk import PATIENCE, TEN, Desk, open_desk
 from sqlalchemy import Engine, create_engine, text
 
 from booking_core import statements
@@ -45,6 +46,7 @@ VALUES = [
     pytest.param(-3, "smallint", -3, id="a negative number"),
     pytest.param(True, "boolean", True, id="a truth value"),
     pytest.param(None, "text", None, id="nothing"),
+    pytest.param("", "text", "", id="an empty text"),
     pytest.param('O\'Hara, \\ "Zoë" 理髪', "text", 'O\'Hara, \\ "Zoë" 理髪', id="a text"),
 ]
 
@@ -57,6 +59,59 @@ def test_values_come_back_as_they_went(
     with Session(engine, "READ COMMITTED") as session:
         query = f"SELECT %(it)s::{kind}, 1 WHERE %(it)s::{kind} IS NOT DISTINCT FROM %(it)s::{kind}"
         assert [(returned, 1)] == session.run(query, {"it": given})
+
+
+@pytest.mark.parametrize("given", [b"bytes", ["Smith, John"], {"a": 1}], ids=repr)
+def test_what_would_be_misread_is_refused(desk: Desk, given: object) -> None:
+    """Nothing is guessed: a text that looks like a list is another list to PostgreSQL."""
+    with (
+        pytest.raises(TypeError, match="neither a number"),
+        Session(desk.engine, "READ COMMITTED") as session,
+    ):
+        session.run("SELECT %(it)s::text", {"it": given})
+
+
+def test_a_text_that_postgresql_cannot_hold_is_refused(desk: Desk) -> None:
+    """Libpq would end it at the NUL, silently."""
+    with (
+        pytest.raises(psycopg.DataError, match="NUL"),
+        Session(desk.engine, "READ COMMITTED") as session,
+    ):
+        session.run("SELECT %(it)s::text", {"it": "a\0b"})
+
+
+def test_percent_signs_are_written_as_in_psycopg(engine: Engine) -> None:
+    """Doubled where there are parameters."""
+    with Session(engine, "READ COMMITTED") as session:
+        assert session.run("SELECT 5 %% %(it)s::integer", {"it": 2}) == [(1,)]
+
+
+def test_what_is_prepared_is_known_even_if_it_failed(desk: Desk) -> None:
+    """A lock that is refused again and again must not fill the server with prepared statements."""
+    engine = create_engine(desk.database.url, pool_size=1, max_overflow=0)
+
+    def fail() -> None:
+        with Session(engine, "READ COMMITTED") as session:
+            session.run("SELECT 1 / %(it)s::integer", {"it": 0})
+
+    for _ in range(5):
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            fail()
+    with Session(engine, "READ COMMITTED") as session:
+        query = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE %(it)s"
+        assert session.run(query, {"it": "SELECT 1 / %"}) == [(1,)]
+    engine.dispose()
+
+
+def test_what_was_only_sent_is_not_lost_in_autocommit(desk: Desk, engine: Engine) -> None:
+    """The end of the block sends it at the latest."""
+    with desk.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE IF NOT EXISTS seen (it integer)"))
+        connection.execute(text("TRUNCATE seen"))
+    with Session(engine, "AUTOCOMMIT") as session:
+        session.send("INSERT INTO seen VALUES (1)")
+    with Session(engine, "AUTOCOMMIT") as session:
+        assert session.run("SELECT count(*) FROM seen") == [(1,)]
 
 
 def test_lists_and_instants_are_understood(engine: Engine) -> None:
@@ -85,16 +140,18 @@ def test_each_statement_of_a_transaction_has_a_snapshot_of_its_own(
         writer.execute(text("INSERT INTO seen VALUES (1)"))
 
         def commit_and_let_go() -> None:
+            until = monotonic() + PATIENCE
             while not desk.waiting():
-                pass
+                assert monotonic() < until, "nobody waits"
             writer.commit()
             holder.commit()
 
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(commit_and_let_go)
+            letting_go = thread.submit(commit_and_let_go)
             with Session(engine, "READ COMMITTED") as session:
                 session.send("SELECT pg_advisory_xact_lock(%(it)s)", lock)
                 assert session.run("SELECT it FROM seen") == [(1,)]
+            letting_go.result()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Event
@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from booking_core import (
+    DEFAULT,
     STRATEGIES,
     Appointment,
     BookingConflict,
@@ -74,8 +75,8 @@ class _OpenSession(Session):
     """A session that is in a transaction already, which somebody else will end."""
 
     def __init__(self, connection: Connection) -> None:
+        super().__init__(connection.engine, "READ COMMITTED")
         self._wire = None
-        self._ended = False
         self._connection = connection
 
 
@@ -274,8 +275,9 @@ def test_the_isolation_level_is_really_in_force(desk: Desk) -> None:
 
 def test_isolation_does_not_leak_into_the_pool(desk: Desk) -> None:
     """A connection comes back as it was: the product's other code gets its own level."""
-    desk.service().book(**desk.ask())
-    with desk.engine.connect() as connection:
+    engine = create_engine(desk.database.url, pool_size=1, max_overflow=0)
+    desk.service(engine=engine).book(**desk.ask())
+    with engine.connect() as connection:
         assert (
             "read committed"
             == connection.exec_driver_sql("SHOW transaction_isolation").scalar_one()
@@ -283,6 +285,7 @@ def test_isolation_does_not_leak_into_the_pool(desk: Desk) -> None:
         driver = connection.connection.driver_connection
         assert driver is not None
         assert driver.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+    engine.dispose()
 
 
 def test_the_schema_is_made_for_the_strategy(desk: Desk) -> None:
@@ -390,6 +393,60 @@ def test_on_a_calendar_that_is_full_of_others_a_slot_is_booked_once(desk: Desk) 
         answers = sorted([first, second[0].result(PATIENCE)])
     eager.dispose()
     assert ["booked", "conflict"] == answers
+
+
+class Swallows(Strategy):
+    """A strategy that overlooks an error, which undoes what it recorded."""
+
+    name = "swallows"
+
+    def claim(self, tx: BookingTransaction) -> int | None:
+        """Record, fail, and go on as if nothing had happened."""
+        recorded = tx.record()
+        with suppress(psycopg.Error):
+            tx.run("SELECT 1 / 0")
+        return recorded
+
+
+def test_nobody_is_told_booked_where_commit_rolled_back() -> None:
+    """PostgreSQL answers ROLLBACK to the COMMIT of a transaction in which a statement failed."""
+    with open_desk(Swallows) as desk:
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            desk.service().book(**desk.ask())
+        assert [] == desk.rows()
+
+
+class Audited(DEFAULT):
+    """The default strategy, and something after it."""
+
+    name = "audited"
+    needs = ("CREATE TABLE audit (appointment_id bigint)",)
+
+    def claim(self, tx: BookingTransaction) -> int | None:
+        """Write down what was claimed."""
+        claimed = super().claim(tx)
+        tx.send("INSERT INTO audit VALUES (%(id)s)", {"id": claimed})
+        return claimed
+
+
+def test_a_sound_strategy_can_be_extended() -> None:
+    """Whatever comes after its claim is in the same transaction."""
+    with open_desk(Audited) as desk:
+        booked = desk.service().book(**desk.ask()).appointment
+        with desk.engine.connect() as connection:
+            audited = connection.execute(text("SELECT appointment_id FROM audit")).scalars().all()
+        assert [booked.id] == audited
+
+
+def test_the_function_refuses_an_isolation_level_in_which_it_would_be_blind() -> None:
+    """A server's default may be another; there its check would be older than its lock."""
+    with open_desk("function") as desk:
+        options = {"options": "-c default_transaction_isolation=repeatable\\ read"}
+        engine = create_engine(desk.database.url, connect_args=options)
+        with pytest.raises(psycopg.Error, match="needs READ COMMITTED"):
+            desk.service(engine=engine).book(**desk.ask())
+        assert [] == desk.rows()
+        engine.dispose()
 
 
 ROGUE = (
