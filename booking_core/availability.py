@@ -1,68 +1,48 @@
-"""Which slots are free, and what to offer when one is lost.
+"""What is free, what to offer when a slot is lost, and who could take one.
 
-Calendars are read from the database with one query, whatever the number of staff and days; the
-rules are theirs (`Calendar.starts`).
+Each question is one query, whatever the number of staff and days (`free_time`); no lock is held
+meanwhile, and nothing keeps the answer true. Whoever books finds out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from heapq import nsmallest
+from itertools import chain
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import text
-
-from booking_core.calendars import DAY, Calendar, Service, WeeklyHours
+from booking_core import free_time
+from booking_core.calendars import DAY
 from booking_core.errors import InvalidRequest
-from booking_core.requests import check_id
-from booking_core.slots import TICK, Slot, in_utc
+from booking_core.failures import transaction
+from booking_core.requests import check_id, shortened
+from booking_core.rulebook import not_offered
+from booking_core.session import Session
+from booking_core.slots import Slot, in_utc, instant
+from booking_core.zones import clocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from psycopg.types.multirange import Multirange
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Engine
 
-    from booking_core.requests import Request
+    from booking_core.wire import Rows
 
-# How far around a lost slot alternatives are looked for, until there are enough of them.
-SEARCH_RADII = (DAY / 4, 2 * DAY, 8 * DAY, 400 * DAY)
 ENOUGH = 5
+FARTHEST = timedelta(days=400)  # from a lost slot to what is offered instead; see `free_time`
+MOST_DAYS = 400  # that are listed at a time
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH_DAY = EPOCH.toordinal()
 
-# `reach` is what a booking that starts in the window can touch.
-_CALENDARS = """
-    SELECT service.id AS service_id, service.name AS service, duration, buffer_after, grid,
-           staff.id AS staff_id, staff.name AS staff, time_zone, minimum_notice, horizon,
-           (SELECT version FROM rulebook) AS version,
-           (SELECT jsonb_agg(jsonb_build_array(weekday, kind, starts, ends))
-              FROM working_hours WHERE staff_id = staff.id) AS hours,
-           (SELECT range_agg(during)
-              FROM time_off WHERE staff_id = staff.id AND during && reach) AS off,
-           {busy} AS busy
-      FROM service
-      JOIN offering ON offering.service_id = service.id
-      JOIN staff ON staff.id = offering.staff_id
-      JOIN location ON location.id = staff.location_id
-     CROSS JOIN LATERAL
-           (SELECT tstzrange(:earliest, :latest + duration + buffer_after) AS reach) AS touched
-     WHERE service.id = :service_id
-       AND (staff.id = :staff_id OR CAST(:staff_id AS integer) IS NULL)
-     ORDER BY staff.name, staff.id
-"""
-_BUSY = """
-           (SELECT range_agg(blocked)
-              FROM appointment
-             WHERE staff_id = staff.id AND status = 'confirmed' AND blocked && reach)
-"""
-CALENDARS = text(_CALENDARS.format(busy=_BUSY))
-# The rules alone: who checks one slot leaves the appointments to the strategy.
-RULES = text(_CALENDARS.format(busy="NULL"))
-KNOWN = text("""
-    SELECT (SELECT name FROM service WHERE id = :service_id) AS service,
-           (SELECT name FROM staff WHERE id = :staff_id) AS staff
-""")
+# A query for free time is long, and its cost looks high: PostgreSQL would compile it for longer
+# than it takes to run, and plan it anew for each salon's worth of parameters.
+SETTINGS = ("SET LOCAL jit = off", "SET LOCAL plan_cache_mode = force_generic_plan")
+
+WHOSE = (free_time.EVERYBODY, free_time.THERE, free_time.ONE)
+RUNS = {whose: free_time.runs(whose) for whose in WHOSE}
+NEAREST = {whose: free_time.nearest(whose) for whose in WHOSE}
+CANDIDATES = {whose: free_time.candidates(whose) for whose in WHOSE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,157 +68,274 @@ class FreeSlot:
         return f"{self.local_start:%a %d %b %H:%M} with {self.staff}"
 
 
-def load_calendars(
-    connection: Connection,
-    service_id: int,
-    window: Slot,
-    *,
-    staff_id: int | None = None,
-    with_busy: bool = True,
-) -> tuple[Service, list[Calendar]]:
-    """Return a service and the calendars of those who offer it, by name. One round trip.
+@dataclass(frozen=True, slots=True)
+class FreeTime:
+    """When a service could start with one staff member.
+
+    Attributes:
+        staff: The staff member's name.
+        time_zone: Where the staff member works, as an IANA name.
+        duration: The service's.
+        runs: Starts on the grid, one after the other, in seconds since 1970; disjoint, in order.
+    """
+
+    staff_id: int
+    staff: str
+    time_zone: str
+    duration: timedelta
+    runs: tuple[range, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.runs))
+
+    def slots(self) -> Iterator[FreeSlot]:
+        """Yield the free slots, in order."""
+        for seconds in chain(*self.runs):
+            yield _free_slot(self.staff_id, self.staff, self.time_zone, self.duration, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A staff member who offers a service, at one start.
+
+    Attributes:
+        allowed: Whether the rules allow it.
+        taken_by: The id of an appointment that is in the way, if there is one.
+        load: For how long appointments promise their time in the twelve hours before and after.
+    """
+
+    staff_id: int
+    allowed: bool
+    taken_by: int | None
+    load: timedelta
+
+
+class Availability:
+    """Asks the database what is free; may be shared by threads.
 
     Args:
-        connection: A connection to read with.
-        service_id: Which service.
-        window: Where bookings may start.
-        staff_id: Whose calendar alone; everybody's if left out.
-        with_busy: Whether confirmed appointments are wanted too.
-
-    Raises:
-        InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_STAFF` or `NOT_OFFERED`.
+        engine: Where the salon's database is.
+        clock: Tells the present instant, from which minimum notice and horizon count.
     """
-    asked = {
-        "service_id": check_id(service_id, "UNKNOWN_SERVICE", "service"),
-        "staff_id": None
-        if staff_id is None
-        else check_id(staff_id, "UNKNOWN_STAFF", "staff member"),
-    }
-    rows = connection.execute(
-        CALENDARS if with_busy else RULES,
-        asked | {"earliest": window.start, "latest": window.end},
-    ).all()
-    if not rows:
-        raise _nobody_offers(connection, asked)
-    row = rows[0]
-    service = Service(row.service_id, row.service, row.duration, row.buffer_after, row.grid)
-    return service, [_calendar(row) for row in rows]
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._clock = clock
+        self._zones = {"UTC"}  # in which staff members have been met
+
+    def free_time(
+        self,
+        service_id: int,
+        first: date,
+        last: date,
+        *,
+        staff_id: int | None = None,
+        location_id: int | None = None,
+    ) -> list[FreeTime]:
+        """Return when a service can start, for each staff member who offers it, by name.
+
+        Args:
+            service_id: Which service.
+            first: The first day, a date on the wall where the staff member works.
+            last: The last day; at most 400 days are listed at a time.
+            staff_id: Whose time alone; that of all who offer the service if left out.
+            location_id: Where; everywhere if left out.
+
+        Raises:
+            InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_STAFF`, `UNKNOWN_LOCATION`, `NOT_OFFERED`,
+                `NOT_A_DATE`, `OUT_OF_RANGE` or `TOO_MANY_DAYS`.
+        """
+        _check_days(first, last)
+        whose, who = _whose(staff_id, location_id)
+        days = {
+            "first_day": first.toordinal() - EPOCH_DAY,
+            "last_day": last.toordinal() - EPOCH_DAY,
+        }
+
+        def window(zones: Iterable[str]) -> Slot:
+            return _widest(first, last, zones)
+
+        rows = self._ask_everybody(RUNS[whose], window, _service(service_id) | who | days)
+        if not rows:
+            raise self._nobody(service_id, staff_id, location_id)
+        return [_free_time(*row) for row in rows]
+
+    def alternatives(  # noqa: PLR0913 - what a lost slot is, and what is wanted instead
+        self,
+        service_id: int,
+        start: datetime,
+        time_zone: str,
+        *,
+        staff_id: int = 0,
+        location_id: int | None = None,
+        refused: Iterable[FreeSlot] = (),
+        limit: int = ENOUGH,
+    ) -> list[FreeSlot]:
+        """Return free slots instead of a lost one, the best first.
+
+        Nearest in time first; at equal distance the same staff member before others, earlier
+        before later, then by name. From the morning of the wanted day on: the same day and the
+        following week where they hold enough, later ones where they don't.
+
+        Args:
+            service_id: Which service.
+            start: When it was to start.
+            time_zone: On whose wall the wanted day begins, an IANA name.
+            staff_id: With whom, if with somebody.
+            location_id: Where; everywhere if left out.
+            refused: Slots that the client does not want either.
+            limit: How many are wanted.
+
+        Raises:
+            InvalidRequest: `BAD_REFUSAL` where something is refused that is no free slot.
+        """
+        place = ZoneInfo(time_zone)
+        morning = instant(start.astimezone(place).date(), time(), place)
+        whose, where = _whose(None, location_id)
+        turned_down = list(refused)
+        for each in turned_down:
+            if not isinstance(each, FreeSlot):
+                raise InvalidRequest("BAD_REFUSAL", f"{shortened(each)} was never offered.")
+        self._zones.add(time_zone)
+        rows = self._ask(
+            NEAREST[whose],
+            Slot(morning, start + FARTHEST),
+            frozenset(self._zones),
+            _service(service_id)
+            | where
+            | {
+                "wanted": start,
+                "staff_id": staff_id,
+                "refused_staff": [slot.staff_id for slot in turned_down],
+                "refused_starts": [_seconds(slot.slot.start) for slot in turned_down],
+                "limit": limit,
+            },
+        )
+        return [
+            _free_slot(who, name, zone, timedelta(microseconds=duration), seconds)
+            for zone, who, name, duration, seconds in rows
+        ]
+
+    def candidates(
+        self, service_id: int, start: datetime, location_id: int | None = None
+    ) -> list[Candidate]:
+        """Return who offers a service, and whether they could take a start, by name.
+
+        Args:
+            service_id: Which service.
+            start: When it is to start, an aware datetime.
+            location_id: Where; everywhere if left out.
+
+        Raises:
+            InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_LOCATION` or `NOT_OFFERED`.
+        """
+        whose, where = _whose(None, location_id)
+        wanted = in_utc(start)
+        rows = self._ask_everybody(
+            CANDIDATES[whose],
+            lambda _: Slot(wanted, wanted + DAY),
+            _service(service_id) | where | {"wanted": wanted},
+        )
+        if not rows:
+            raise self._nobody(service_id, None, location_id)
+        return [
+            Candidate(staff_id, allowed, taken_by, timedelta(seconds=load))
+            for _, staff_id, allowed, taken_by, load in rows
+        ]
+
+    def _ask_everybody(
+        self, query: str, window: Callable[[Iterable[str]], Slot], asked: dict[str, object]
+    ) -> Rows:
+        """Ask a query that has a row for each staff member, with the time zone in front.
+
+        Args:
+            query: The query.
+            window: Returns the instants that matter, from the time zones.
+            asked: Its other parameters.
+        """
+        while True:
+            known = frozenset(self._zones)
+            rows = self._ask(query, window(known), known, asked)
+            new = {row[0] for row in rows} - known
+            if not new:
+                return rows
+            self._zones |= new  # once more: without its clock, nothing was found there
+
+    def _ask(
+        self, query: str, window: Slot, zones: Iterable[str], asked: dict[str, object]
+    ) -> Rows:
+        parameters = asked | {
+            "now": in_utc(self._clock()),
+            "earliest": window.start,
+            "latest": window.end,
+            **clocks(sorted(zones), window),
+        }
+        with Session(self._engine, "READ COMMITTED", reads_only=True) as session:
+            for setting in SETTINGS:
+                session.send(setting)
+            return session.run(query, parameters, last=True)
+
+    def _nobody(
+        self, service_id: int, staff_id: int | None, location_id: int | None
+    ) -> InvalidRequest:
+        with transaction(self._reading, reads_only=True) as connection:
+            return not_offered(connection, service_id, staff_id, location_id)
 
 
-def _calendar(row: Row[tuple[object, ...]]) -> Calendar:
-    return Calendar(
-        staff_id=row.staff_id,
-        staff=row.staff,
-        zone=ZoneInfo(row.time_zone),
-        minimum_notice=row.minimum_notice,
-        horizon=row.horizon,
-        hours=[
-            WeeklyHours(weekday, kind, time.fromisoformat(starts), time.fromisoformat(ends))
-            for weekday, kind, starts, ends in row.hours or ()
-        ],
-        off=_slots(row.off),
-        busy=_slots(row.busy),
-        version=row.version,
+def _check_days(first: date, last: date) -> None:
+    for day in (first, last):
+        if not isinstance(day, date) or isinstance(day, datetime):
+            raise InvalidRequest("NOT_A_DATE", f"{day!r} is not a date.")
+        in_utc(datetime.combine(day, time(), UTC))
+    count = (last - first).days + 1
+    if not 1 <= count <= MOST_DAYS:
+        raise InvalidRequest(
+            "TOO_MANY_DAYS",
+            f"From {first} to {last} it is {count} days; 1 to {MOST_DAYS} can be listed at a time.",
+        )
+
+
+def _widest(first: date, last: date, zones: Iterable[str]) -> Slot:
+    """Return the instants that are one of these days somewhere."""
+    places = [ZoneInfo(zone) for zone in zones]
+    return Slot(
+        min(instant(first, time(), place) for place in places),
+        max(instant(last + DAY, time(), place) for place in places),
     )
 
 
-def _slots(ranges: Multirange[datetime] | None) -> list[Slot]:
-    return [Slot(each.lower, each.upper) for each in ranges or () if each.lower and each.upper]
+def _service(service_id: int) -> dict[str, object]:
+    return {"service_id": check_id(service_id, "UNKNOWN_SERVICE", "service")}
 
 
-def _nobody_offers(connection: Connection, asked: dict[str, int | None]) -> InvalidRequest:
-    known = connection.execute(KNOWN, asked).one()
-    if known.service is None:
-        return InvalidRequest("UNKNOWN_SERVICE", f"There is no service {asked['service_id']}.")
-    if asked["staff_id"] is None:
-        return InvalidRequest("NOT_OFFERED", f"Nobody offers {known.service}.")
-    if known.staff is None:
-        return InvalidRequest("UNKNOWN_STAFF", f"There is no staff member {asked['staff_id']}.")
-    return InvalidRequest("NOT_OFFERED", f"{known.staff} does not offer {known.service}.")
+def _whose(staff_id: int | None, location_id: int | None) -> tuple[str, dict[str, object]]:
+    """Return the condition and its parameters."""
+    if staff_id is not None:
+        return free_time.ONE, {"staff_id": check_id(staff_id, "UNKNOWN_STAFF", "staff member")}
+    if location_id is not None:
+        place = check_id(location_id, "UNKNOWN_LOCATION", "location")
+        return free_time.THERE, {"location_id": place}
+    return free_time.EVERYBODY, {}
 
 
-def free_slots(
-    connection: Connection,
-    service_id: int,
-    day: date,
-    now: datetime,
-    staff_id: int | None = None,
-) -> list[FreeSlot]:
-    """Return a service's free slots on one day of each location's calendar, in order.
-
-    Args:
-        connection: A connection to read with.
-        service_id: Which service.
-        day: The date on the wall where the staff member works.
-        now: From when minimum notice and horizon count, an aware datetime.
-        staff_id: Whose slots alone; those of all who offer the service if left out.
-
-    Raises:
-        InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_STAFF` or `NOT_OFFERED`.
-    """
-    if not isinstance(day, date) or isinstance(day, datetime):
-        raise InvalidRequest("NOT_A_DATE", f"{day!r} is not a date.")
-    # Wherever it is that date: zones reach from 14 hours ahead of UTC to 12 behind.
-    noon = in_utc(datetime.combine(day, time(12), UTC))
-    window = Slot(noon - timedelta(hours=26), noon + timedelta(hours=26))
-    service, calendars = load_calendars(connection, service_id, window, staff_id=staff_id)
-    found = [
-        _free_slot(service, start, calendar)
-        for start, calendar in _starts(service, calendars, window, now)
-        if start.astimezone(calendar.zone).date() == day
-    ]
-    return sorted(found, key=lambda free: (free.slot.start, free.staff, free.staff_id))
+def _free_time(  # noqa: PLR0913, PLR0917 - as many columns
+    time_zone: str, staff_id: int, staff: str, duration: int, step: int, written: str
+) -> FreeTime:
+    """Return what a row of `free_time.runs` says."""
+    bounds = [int(each) for each in written[1:-1].split(",")] if written != "{}" else []
+    runs = tuple(
+        range(first, last + 1, step) for first, last in zip(bounds[::2], bounds[1::2], strict=True)
+    )
+    return FreeTime(staff_id, staff, time_zone, timedelta(microseconds=duration), runs)
 
 
-def alternatives(
-    connection: Connection, request: Request, now: datetime, limit: int = ENOUGH
-) -> list[FreeSlot]:
-    """Return free slots instead of a lost one, the best first.
-
-    Nearest in time first; at equal distance the same staff member before others, earlier before
-    later, then by name. One query where the hours around hold enough of them.
-
-    Args:
-        connection: A connection to read with.
-        request: What was lost.
-        now: From when minimum notice and horizon count, an aware datetime.
-        limit: How many are wanted.
-    """
-    wanted = request.slot.start
-
-    def around(radius: timedelta) -> Slot:
-        return Slot(max(wanted - radius, now), wanted + radius + TICK)
-
-    def rank(candidate: tuple[datetime, Calendar]) -> tuple[timedelta, bool, datetime, str, int]:
-        start, calendar = candidate
-        other = calendar.staff_id != request.staff_id
-        return abs(start - wanted), other, start, calendar.staff, calendar.staff_id
-
-    # What lies within a radius is complete, so nothing beyond it can be nearer.
-    for radius in SEARCH_RADII:
-        service, calendars = load_calendars(connection, request.service_id, around(radius))
-        # A part of it first: most starts would not be offered anyway.
-        for part in (radius / 8, radius):
-            found = _starts(service, calendars, around(part), now)
-            if len(found) >= limit:
-                break
-        if len(found) >= limit:
-            break
-    return [
-        _free_slot(service, start, calendar)
-        for start, calendar in nsmallest(limit, found, key=rank)
-    ]
+def _free_slot(
+    staff_id: int, staff: str, time_zone: str, duration: timedelta, seconds: int
+) -> FreeSlot:
+    start = datetime.fromtimestamp(seconds, UTC)
+    return FreeSlot(staff_id, staff, Slot(start, start + duration), time_zone)
 
 
-def _starts(
-    service: Service, calendars: Iterable[Calendar], window: Slot, now: datetime
-) -> list[tuple[datetime, Calendar]]:
-    return [
-        (start, calendar)
-        for calendar in calendars
-        for start in calendar.starts(service, window, now)
-    ]
-
-
-def _free_slot(service: Service, start: datetime, calendar: Calendar) -> FreeSlot:
-    return FreeSlot(calendar.staff_id, calendar.staff, service.slot(start), calendar.zone.key)
+def _seconds(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(seconds=1)

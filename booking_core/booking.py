@@ -8,6 +8,9 @@ every lock has been let go.
 
 A request with an idempotency key is looked up before each try, and once more where it meets a
 rival, which may be its own twin.
+
+Who does not mind with whom is given whoever has the least to do around that time. Where somebody
+else was faster there, the next one is tried: it is a conflict only when nobody is free any more.
 """
 
 from __future__ import annotations
@@ -17,8 +20,9 @@ from datetime import UTC, date, datetime
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
-from booking_core.appointments import check_appointment_id, find, find_confirmed, find_twin
-from booking_core.availability import ENOUGH, FreeSlot, alternatives, free_slots, load_calendars
+from booking_core.appointments import check_appointment_id, find, find_confirmed
+from booking_core.availability import ENOUGH, Availability, FreeSlot, FreeTime
+from booking_core.claims import Claims
 from booking_core.errors import (
     BookingConflict,
     BookingError,
@@ -27,29 +31,29 @@ from booking_core.errors import (
     SerializationFailure,
     SlotBusy,
 )
-from booking_core.failures import OverlapRefused, transaction
+from booking_core.failures import transaction
 from booking_core.requests import (
     Appointment,
     Booking,
     Request,
+    Wish,
     check_id,
     check_text,
     digest,
 )
-from booking_core.rulebook import Rulebook
-from booking_core.session import Session
-from booking_core.slots import END_OF_TIME, Slot, in_utc
+from booking_core.rulebook import Rulebook, Rules, read_rules
+from booking_core.slots import Slot, in_utc
 from booking_core.strategies import DEFAULT, Strategy
-from booking_core.transaction import BookingTransaction, do_nothing
+from booking_core.transaction import do_nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy import Engine
 
-    from booking_core.calendars import Calendar, Service
-
 TRIED_AGAIN = (SlotBusy, SerializationFailure, Deadlock)
+MOST_LOOKS = 20  # at who is free, when others are faster each time
+ABOUT_THE_START = {"IN_THE_PAST", "TOO_SOON", "TOO_FAR_AHEAD", "OFF_GRID"}  # whoever is asked
 
 T = TypeVar("T")
 
@@ -94,22 +98,55 @@ class BookingService:
         self._source = source or Random()  # noqa: S311 - jitter is no secret
         self._offers = offers
         self._sleep = sleep
-        self._before_record = before_record
         self._rulebook = Rulebook(self._rules)
+        self._availability = Availability(engine, clock)
+        self._claims = Claims(engine, self.strategy, self._rulebook, before_record)
 
-    def free_slots(self, service_id: int, day: date, staff_id: int | None = None) -> list[FreeSlot]:
+    def free_slots(
+        self, service_id: int, day: date, staff_id: int | None = None, *, last: date | None = None
+    ) -> list[FreeSlot]:
         """Return the slots of a day that can be booked now, in order.
 
         Args:
             service_id: Which service.
             day: The date on the wall where the staff member works.
             staff_id: Whose slots alone; those of all who offer the service if left out.
+            last: The last day, where more than one is wanted.
 
         Raises:
-            InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_STAFF` or `NOT_OFFERED`.
+            InvalidRequest: As `free_time`.
         """
-        with transaction(self._reading, reads_only=True) as connection:
-            return free_slots(connection, service_id, day, self._clock(), staff_id)
+        times = self.free_time(service_id, day, last or day, staff_id=staff_id)
+        found = [slot for time in times for slot in time.slots()]
+        return sorted(found, key=lambda free: (free.slot.start, free.staff, free.staff_id))
+
+    def free_time(
+        self,
+        service_id: int,
+        first: date,
+        last: date,
+        *,
+        staff_id: int | None = None,
+        location_id: int | None = None,
+    ) -> list[FreeTime]:
+        """Return when a service can start, for each staff member who offers it, by name.
+
+        The same as `free_slots`, and lighter where many days or staff members are listed.
+
+        Args:
+            service_id: Which service.
+            first: The first day, a date on the wall where the staff member works.
+            last: The last day; at most 400 days are listed at a time.
+            staff_id: Whose time alone; that of all who offer the service if left out.
+            location_id: Where; everywhere if left out.
+
+        Raises:
+            InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_STAFF`, `UNKNOWN_LOCATION`, `NOT_OFFERED`,
+                `NOT_A_DATE`, `OUT_OF_RANGE` or `TOO_MANY_DAYS`.
+        """
+        return self._availability.free_time(
+            service_id, first, last, staff_id=staff_id, location_id=location_id
+        )
 
     def find(self, appointment_id: int) -> Appointment:
         """Return an appointment.
@@ -123,23 +160,27 @@ class BookingService:
     def book(  # noqa: PLR0913 - a booking has as many parts
         self,
         *,
-        staff_id: int,
+        staff_id: int | None,
         service_id: int,
         start: datetime,
         client: str,
         end: datetime | None = None,
         key: str | None = None,
+        location_id: int | None = None,
+        refused: Iterable[FreeSlot] = (),
     ) -> Booking:
         """Book a slot.
 
         Args:
-            staff_id: Whose calendar.
+            staff_id: Whose calendar; None where anybody will do.
             service_id: What for.
             start: When it starts, an aware datetime.
             client: Who comes, 1 to 200 characters.
             end: When it ends, if the client says so; it must match the service.
             key: Idempotency key, 1 to 200 characters. A request that is repeated with its key
                 is given the same appointment again, however it has fared since.
+            location_id: Where anybody is to be found; anywhere if left out.
+            refused: Alternatives that the client has turned down; they are not offered again.
 
         Raises:
             BookingConflict: Somebody else has the slot; carries alternatives.
@@ -153,14 +194,22 @@ class BookingService:
             end = Slot(start, end).end
         if key is not None:
             key = check_text(key, "BAD_KEY", "idempotency key")
-        check_id(staff_id, "UNKNOWN_STAFF", "staff member")
+        if staff_id is not None:
+            check_id(staff_id, "UNKNOWN_STAFF", "staff member")
         check_id(service_id, "UNKNOWN_SERVICE", "service")
+        asked = digest(staff_id, service_id, client, start, location_id) if key else ""
+        wish = Wish(service_id, client, start, end, key, asked)
+        turned_down = tuple(refused)
 
-        def request() -> Request:
-            return self._checked(staff_id, service_id, client, start, end, key=key)
+        def claim(attempt: int) -> Booking:
+            twin = self._claims.twin(key, asked, attempt) if key else None
+            if twin:
+                return twin
+            if staff_id is None:
+                return self._with_anyone(wish, location_id, turned_down, attempt)
+            return self._with(self._request(wish, staff_id), turned_down, attempt)
 
-        asked = digest(staff_id, service_id, client, start) if key else ""
-        return self._settle(request, key, asked)
+        return self._tried(claim)
 
     def reschedule(
         self,
@@ -192,10 +241,8 @@ class BookingService:
         wanted = moves.staff_id if staff_id is None else staff_id
         check_id(wanted, "UNKNOWN_STAFF", "staff member")
 
-        def request() -> Request:
-            return self._checked(wanted, moves.service_id, moves.client, start, end, moves=moves)
-
-        return self._settle(request)
+        wish = Wish(moves.service_id, moves.client, start, end, moves=moves)
+        return self._tried(lambda attempt: self._with(self._request(wish, wanted), (), attempt))
 
     def cancel(self, appointment_id: int) -> Appointment:
         """Cancel a confirmed appointment and return it; its slot is free at once.
@@ -216,133 +263,88 @@ class BookingService:
 
         return self._tried(release)
 
-    def _rules(self, service_id: int, staff_id: int) -> tuple[Service, Calendar]:
-        """Read a service and a calendar, with whatever will matter in future."""
+    def _rules(self, service_id: int, staff_id: int) -> Rules:
         with transaction(self._reading, reads_only=True) as connection:
-            service, (calendar,) = load_calendars(
-                connection,
-                service_id,
-                Slot(self._clock(), END_OF_TIME),
-                staff_id=staff_id,
-                with_busy=False,
-            )
-        return service, calendar
+            return read_rules(connection, service_id, staff_id, self._clock())
 
-    def _checked(  # noqa: PLR0913 - a request has as many parts
-        self,
-        staff_id: int,
-        service_id: int,
-        client: str,
-        start: datetime,
-        end: datetime | None,
-        *,
-        key: str | None = None,
-        moves: Appointment | None = None,
-    ) -> Request:
-        """Return the request, if the rules as they are known allow it."""
-        known = self._rulebook.knows(service_id, staff_id)
-        service, calendar = self._rulebook.rules(service_id, staff_id)
-        slot = Slot(start, end) if end else service.slot(start)
-        try:
-            calendar.check(service, slot, self._clock())
-        except InvalidRequest:
-            if not known:
-                raise
-            # Perhaps the rules have changed since they were read; nobody is refused by old ones.
-            self._rulebook.forget_calendar(service_id, staff_id)
-            return self._checked(staff_id, service_id, client, start, end, key=key, moves=moves)
-        return Request(
-            staff_id,
-            service_id,
-            client,
-            slot,
-            service.blocked(start),
-            key,
-            moves,
-            calendar.version,
-        )
+    def _request(self, wish: Wish, staff_id: int) -> Request:
+        return self._rulebook.request(wish, staff_id, self._clock())
 
-    def _settle(
-        self, checked: Callable[[], Request], key: str | None = None, asked: str = ""
-    ) -> Booking:
-        """Try to claim a request until it is answered.
-
-        Args:
-            checked: Checks the request against the rules, anew for each try, and returns it.
-            key: Its idempotency key.
-            asked: Its digest.
-        """
-
-        def claim(attempt: int) -> Booking:
-            if key:
-                twin = self._twin(key, asked, attempt)
-                if twin:
-                    return twin
-            request = checked()
-            appointment_id, taken_by = self._claim(request)
-            if appointment_id is None:
-                return self._lost(request, taken_by, attempt)
-            return Booking(
-                Appointment(
-                    appointment_id,
-                    request.staff_id,
-                    request.service_id,
-                    request.client,
-                    request.slot,
-                ),
-                attempt,
-            )
-
-        return self._tried(claim)
-
-    def _claim(self, request: Request) -> tuple[int | None, int | None]:
-        """Run the transaction once; return the appointment's id, or whose the slot is."""
-        try:
-            with Session(self._engine, self.strategy.isolation) as session:
-                tx = BookingTransaction(session, request, self._before_record)
-                statement = self.strategy.statement(request)
-                if statement:
-                    self._before_record()
-                    ((appointment_id, taken_by),) = tx.run(statement)
-                    return appointment_id, taken_by
-                self.strategy.guard(tx)
-                appointment_id = self.strategy.claim(tx)
-        except OverlapRefused:
-            return None, None
-        return appointment_id, tx.taken_by
-
-    def _lost(self, request: Request, taken_by: int | None, attempt: int) -> Booking:
-        """Find out why nothing was stored; return what the request's twin has booked.
+    def _with(self, request: Request, refused: Sequence[FreeSlot], attempt: int) -> Booking:
+        """Try to claim a slot with the one staff member who is asked for.
 
         Raises:
-            BookingConflict: Somebody has the slot.
-            InvalidRequest: `NOT_CONFIRMED` where there is nothing left to move.
-            SerializationFailure: Whatever it was, it has changed meanwhile.
+            BookingConflict: Somebody else has it.
         """
-        if request.key:
-            twin = self._twin(request.key, request.digest, attempt)
-            if twin:
-                return twin
-        if taken_by is None:
-            with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
-                taken_by = BookingTransaction(session, request).rival()
-        if taken_by is None:
-            if request.moves:
-                with transaction(self._reading, reads_only=True) as connection:
-                    find_confirmed(connection, request.moves.id)
-            self._rulebook.forget()
-            raise SerializationFailure("What stood in the way has changed; try again.")
-        raise BookingConflict(request.slot, taken_by, self._alternatives(request))
+        claimed = self._claims.claim(request, attempt)
+        if isinstance(claimed, Booking):
+            return claimed
+        _, calendar = self._rulebook.rules(request.service_id, request.staff_id)
+        offer = self._alternatives(request, refused, request.staff_id, calendar.location_id)
+        raise BookingConflict(request.slot, claimed, offer)
 
-    def _twin(self, key: str, asked: str, attempt: int) -> Booking | None:
-        with transaction(self._reading, reads_only=True) as connection:
-            return find_twin(connection, key, asked, attempt)
+    def _with_anyone(
+        self, wish: Wish, location_id: int | None, refused: Sequence[FreeSlot], attempt: int
+    ) -> Booking:
+        """Try to claim a slot with whoever is free, the least busy first.
 
-    def _alternatives(self, request: Request) -> Sequence[FreeSlot]:
+        Raises:
+            BookingConflict: Nobody is free.
+            SlotBusy: Whoever may be is locked.
+        """
+        for _ in range(MOST_LOOKS):
+            offering = self._availability.candidates(wish.service_id, wish.start, location_id)
+            working = [each for each in offering if each.allowed]
+            if not working:
+                raise self._nobody_works(wish, offering[0].staff_id)
+            free = [each for each in working if each.taken_by is None]
+            if not free:
+                lost = self._request(wish, working[0].staff_id)
+                offer = self._alternatives(lost, refused, 0, location_id)
+                raise BookingConflict(lost.slot, working[0].taken_by or 0, offer)
+            busy = None
+            for candidate in sorted(free, key=lambda each: (each.load, self._source.random())):
+                try:
+                    claimed = self._claims.claim(self._request(wish, candidate.staff_id), attempt)
+                except SlotBusy as error:
+                    busy = error
+                    continue
+                if isinstance(claimed, Booking):
+                    return claimed
+            if busy:
+                raise busy
+        raise SerializationFailure("Others were faster each time; try again.")
+
+    def _nobody_works(self, wish: Wish, staff_id: int) -> InvalidRequest:
+        """Return why nobody can start then; what does not depend on whom, somebody's rules tell."""
+        try:
+            self._request(wish, staff_id)
+        except InvalidRequest as refusal:
+            if refusal.code in ABOUT_THE_START:
+                return refusal
+        return InvalidRequest(
+            "NOBODY_WORKS", f"Nobody who offers it works at {wish.start:%Y-%m-%d %H:%M} UTC."
+        )
+
+    def _alternatives(
+        self,
+        lost: Request,
+        refused: Sequence[FreeSlot],
+        staff_id: int,
+        location_id: int | None,
+    ) -> Sequence[FreeSlot]:
         if not self._offers:
             return ()
-        with transaction(self._reading, reads_only=True) as connection:
-            return alternatives(connection, request, self._clock(), self._offers)
+        _, calendar = self._rulebook.rules(lost.service_id, lost.staff_id)
+        return self._availability.alternatives(
+            lost.service_id,
+            lost.slot.start,
+            calendar.zone.key,
+            staff_id=staff_id,
+            location_id=location_id,
+            refused=refused,
+            limit=self._offers,
+        )
 
     def _tried(self, work: Callable[[int], T]) -> T:
         """Do the work as often as the strategy's policy allows, and count."""

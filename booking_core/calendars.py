@@ -1,25 +1,25 @@
 """A staff member's calendar: the rules of what may be booked.
 
-A slot may be booked when it lies wholly inside the working hours (shifts less breaks less time
-off), starts on the service's grid, is neither too soon (minimum notice) nor too far away
-(horizon), and when it and the buffer after it touch no other appointment and its buffer. The
-buffer is time between appointments; it may run past the end of a shift or into a break.
+A slot may be booked when it lies wholly inside the working hours (shifts less breaks, less time
+off, less the days on which the location is closed), starts on the service's grid, is neither too
+soon (minimum notice) nor too far away (horizon), and when what it blocks, that is the set-up
+before it, the slot and the buffer after it, overlaps nothing that another appointment blocks.
+Buffers are time between appointments; they may reach out of a shift or into a break.
 
-Listing asks `Calendar.starts` for every start, booking asks `Calendar.check` for one. Both read the
-same working hours and the same grid, so what is offered can be booked and what can't isn't offered.
-Whether somebody else was faster is for the strategy to say.
+Booking asks `Calendar.check` about one slot. Listing goes by the same rules in the database
+(`availability`), so what is offered can be booked and what can't isn't offered. Whether somebody
+else was faster is for the strategy to say.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from booking_core.errors import InvalidRequest
-from booking_core.slots import TICK, Slot, grid_starts, in_utc, instant, on_grid, subtract
+from booking_core.slots import Slot, in_utc, instant, on_grid, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,33 +88,42 @@ def week_of(hours: tuple[WeeklyHours, ...], zone: ZoneInfo) -> Week:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What is booked; `grid` is the distance between possible starts since midnight."""
+    """What is booked.
+
+    Attributes:
+        duration: Of what the client is promised.
+        buffer_after: How long nothing else may be booked after it.
+        grid: The distance between possible starts, counted from midnight on the wall.
+        buffer_before: How long nothing else may be booked before it, for setting up.
+    """
 
     id: int
     name: str
     duration: timedelta
     buffer_after: timedelta
     grid: timedelta
+    buffer_before: timedelta = timedelta()
 
     def slot(self, start: datetime) -> Slot:
         """Return what the client is promised."""
         return Slot(start, start + self.duration)
 
     def blocked(self, start: datetime) -> Slot:
-        """Return what must be free: the slot and the buffer after it."""
-        return Slot(start, start + self.duration + self.buffer_after)
+        """Return what must be free: the slot and its buffers."""
+        return Slot(start - self.buffer_before, start + self.duration + self.buffer_after)
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """One staff member's rules and, where they were asked for, appointments.
+    """One staff member's rules.
 
     Attributes:
+        location_id: Where they work.
         minimum_notice: How long before its start a slot can last be booked.
         horizon: How far ahead a slot can be booked.
         hours: Shifts and breaks.
         off: Time off.
-        busy: What confirmed appointments block, in order.
+        closed: When the location is closed.
         week: The hours, as instants.
         version: Of the rules, as the rulebook counts.
     """
@@ -126,7 +135,8 @@ class Calendar:
     horizon: timedelta
     hours: Sequence[WeeklyHours]
     off: Sequence[Slot] = ()
-    busy: Sequence[Slot] = ()
+    closed: Sequence[Slot] = ()
+    location_id: int = 0
     version: int = 0
     week: Week = field(init=False, repr=False, compare=False)
 
@@ -138,9 +148,10 @@ class Calendar:
         yield from self.week.shifts(*self._days(window), kind)
 
     def open(self, window: Slot) -> Sequence[Slot]:
-        """Return the working hours around the window: shifts less breaks less time off."""
+        """Return the working hours around the window, less time off and closed days."""
         working = self.week.working(*self._days(window))
-        return subtract(working, self.off) if self.off else working
+        away = [*self.off, *self.closed]
+        return subtract(working, away) if away else working
 
     def _days(self, window: Slot) -> tuple[date, date]:
         """Return the dates on the wall between which the window lies."""
@@ -148,25 +159,6 @@ class Calendar:
             window.start.astimezone(self.zone).date(),
             window.end.astimezone(self.zone).date(),
         )
-
-    def starts(self, service: Service, window: Slot, now: datetime) -> Iterator[datetime]:
-        """Yield every start in the window at which the service can be booked, in order."""
-        now = in_utc(now)
-        earliest = max(window.start, now + self.minimum_notice)
-        latest = min(window.end, now + self.horizon + TICK)
-        ends_of_busy = [slot.end for slot in self.busy]
-        needed = service.duration + service.buffer_after
-        for shift in self.open(Slot(window.start, window.end + service.duration)):
-            first = max(shift.start, earliest)
-            stop = min(shift.end - service.duration + TICK, latest)
-            if first >= stop:
-                continue
-            for start in grid_starts(Slot(first, stop), service.grid, self.zone):
-                # Busy slots are disjoint and in order, so only the next one to end can overlap.
-                following = bisect_right(ends_of_busy, start)
-                free_until = self.busy[following].start if following < len(self.busy) else None
-                if free_until is None or start + needed <= free_until:
-                    yield start
 
     def check(self, service: Service, slot: Slot, now: datetime) -> None:
         """Make sure that the rules allow the slot; other appointments are not looked at.
@@ -197,6 +189,8 @@ class Calendar:
             return "TOO_FAR_AHEAD", f"{start} is too far ahead; book at most {self.horizon} ahead."
         if any(slot.overlaps(off) for off in self.off):
             return "TIME_OFF", f"{self.staff} is off at {start}."
+        if any(slot.overlaps(closed) for closed in self.closed):
+            return "CLOSED", f"The place where {self.staff} works is closed at {start}."
         if any(slot.overlaps(pause) for pause in self.shifts(slot, "break")):
             return "IN_A_BREAK", f"{slot} runs into a break of {self.staff}."
         if not on_grid(slot.start, service.grid, self.zone):

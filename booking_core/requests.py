@@ -1,7 +1,7 @@
 """What a client asks for, and what it is given.
 
-A `Request` is checked as far as it can be without the database and never changes afterwards;
-the service, the transaction and the strategies all read the same one.
+A `Wish` is what was asked; a `Request` is a wish with a staff member whose rules allow it. It
+never changes; the service, the transaction and the strategies all read the same one.
 """
 
 from __future__ import annotations
@@ -51,6 +51,30 @@ class Booking:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client wants, whoever does it, before the rules were asked.
+
+    Attributes:
+        service_id: What for.
+        client: Who asks.
+        start: When it is to start, in UTC.
+        end: When it is to end, if the client said so.
+        key: The idempotency key, if the client sent one.
+        digest: What tells it from another one with the same idempotency key; empty without one,
+            for who sends no key can't repeat it.
+        moves: The appointment that is rescheduled; none where a new one is booked.
+    """
+
+    service_id: int
+    client: str
+    start: datetime
+    end: datetime | None = None
+    key: str | None = None
+    digest: str = ""
+    moves: Appointment | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A slot for a client, ready to be claimed.
 
@@ -59,10 +83,11 @@ class Request:
         service_id: What for.
         client: Who asks.
         slot: What the client is promised.
-        blocked: The slot and the buffer after it: what must not overlap.
+        blocked: The slot and its buffers: what must not overlap.
         key: The idempotency key, if the client sent one.
         moves: The appointment that is rescheduled; none where a new one is booked.
         rules_version: Of the rules that allow it, as the rulebook counts.
+        digest: As the wish's.
     """
 
     staff_id: int
@@ -73,6 +98,7 @@ class Request:
     key: str | None = None
     moves: Appointment | None = None
     rules_version: int = 0
+    digest: str = ""
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -86,7 +112,7 @@ class Request:
             "blocked_from": self.blocked.start,
             "blocked_until": self.blocked.end,
             "key": self.key,
-            "digest": self.digest if self.key else "",  # who sends no key can't repeat it
+            "digest": self.digest,
             "moved_id": self.moves.id if self.moves else None,
             "moved_from": self.moves.staff_id if self.moves else None,
             "rules_version": self.rules_version,
@@ -98,15 +124,17 @@ class Request:
         touched = {self.staff_id} | ({self.moves.staff_id} if self.moves else set())
         return sorted(touched)
 
-    @property
-    def digest(self) -> str:
-        """What tells this request from another one with the same idempotency key."""
-        return digest(self.staff_id, self.service_id, self.client, self.slot.start)
 
-
-def digest(staff_id: int, service_id: int, client: str, start: datetime) -> str:
-    """Return a fingerprint of what a client asked for."""
-    asked = (staff_id, service_id, client, in_utc(start).isoformat())
+def digest(
+    staff_id: int | None,
+    service_id: int,
+    client: str,
+    start: datetime,
+    location_id: int | None = None,
+) -> str:
+    """Return a fingerprint of what a client asked for: of somebody, or of anybody somewhere."""
+    who = ("anyone", location_id) if staff_id is None else staff_id
+    asked = (who, service_id, client, in_utc(start).isoformat())
     return hashlib.sha256(repr(asked).encode()).hexdigest()
 
 

@@ -1,8 +1,8 @@
 """The tables.
 
 Local rules (weekly hours, breaks) are stored in the wall time of the location; everything that
-happens once (appointments, time off) is stored as a range of instants. An appointment has two
-ranges: `during` is what the client was promised, `blocked` is `during` and the buffer after it.
+happens once (appointments, time off, closed days) is stored as a range of instants. An appointment
+has two ranges: `during` is what the client was promised, `blocked` is `during` and its buffers.
 Two confirmed appointments of one staff member must not overlap in `blocked`; every strategy is
 one way of keeping that true.
 
@@ -46,6 +46,11 @@ if TYPE_CHECKING:
 
 CLIENT_LENGTH = 200  # characters of a client's name, and of an idempotency key
 
+HALF_OPEN = (
+    "NOT (isempty(during) OR lower_inf(during) OR upper_inf(during))"
+    " AND lower_inc(during) AND NOT upper_inc(during)"
+)
+
 metadata = MetaData()
 
 location = Table(
@@ -74,8 +79,12 @@ service = Table(
     Column("duration", Interval, nullable=False),
     Column("buffer_after", Interval, nullable=False),
     Column("grid", Interval, nullable=False),
+    Column("buffer_before", Interval, nullable=False, server_default=text("interval '0'")),
     CheckConstraint("duration > interval '0'", name="service_takes_time"),
-    CheckConstraint("buffer_after >= interval '0'", name="service_buffer_not_negative"),
+    CheckConstraint(
+        "buffer_after >= interval '0' AND buffer_before >= interval '0'",
+        name="service_buffers_not_negative",
+    ),
     CheckConstraint(
         "grid BETWEEN interval '1 minute' AND interval '1 day'"
         " AND extract(epoch FROM grid) % 60 = 0",
@@ -112,9 +121,18 @@ time_off = Table(
     Column("staff_id", ForeignKey("staff.id"), nullable=False, index=True),
     Column("during", TSTZRANGE, nullable=False),
     Column("reason", Text, nullable=False),
-    CheckConstraint(
-        "NOT (isempty(during) OR lower_inf(during) OR upper_inf(during))", name="time_off_bounded"
-    ),
+    CheckConstraint(HALF_OPEN, name="time_off_half_open"),
+)
+
+# A public holiday, say, or an afternoon on which a whole location is closed.
+closure = Table(
+    "closure",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("location_id", ForeignKey("location.id"), nullable=False, index=True),
+    Column("during", TSTZRANGE, nullable=False),
+    Column("reason", Text, nullable=False),
+    CheckConstraint(HALF_OPEN, name="closure_half_open"),
 )
 
 # One row.
@@ -134,11 +152,7 @@ appointment = Table(
     Column("idempotency_key", Text),
     Column("request_digest", Text, nullable=False),
     CheckConstraint("status IN ('confirmed', 'cancelled')", name="appointment_status"),
-    CheckConstraint(
-        "NOT (isempty(during) OR lower_inf(during) OR upper_inf(during))"
-        " AND lower_inc(during) AND NOT upper_inc(during)",
-        name="appointment_half_open",
-    ),
+    CheckConstraint(HALF_OPEN, name="appointment_half_open"),
     CheckConstraint(
         "blocked @> during AND lower_inc(blocked) AND NOT upper_inc(blocked)",
         name="appointment_blocked_covers_during",
@@ -170,6 +184,7 @@ RULES = {
     "offering": "",
     "working_hours": "",
     "time_off": "",
+    "closure": "",
 }
 COUNT_CHANGES = (
     "INSERT INTO rulebook VALUES (1)",

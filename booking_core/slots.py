@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from booking_core.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from zoneinfo import ZoneInfo
 
 MINUTE = timedelta(minutes=1)
@@ -129,36 +129,11 @@ def subtract(slots: Iterable[Slot], holes: Iterable[Slot]) -> list[Slot]:
 
 
 def on_grid(moment: datetime, grid: timedelta, zone: ZoneInfo) -> bool:
-    """Whether the wall clock in `zone` shows a whole multiple of `grid` since midnight."""
-    return not _since_midnight(moment.astimezone(zone)) % grid
+    """Whether the wall clock in `zone` shows a whole multiple of `grid` since midnight.
 
-
-def grid_starts(slot: Slot, grid: timedelta, zone: ZoneInfo) -> Iterator[datetime]:
-    """Yield every instant of `slot` that is on the grid, in order.
-
-    The grid is one of the wall clock: a wall time that occurs twice yields two instants, one
-    that never occurs yields none.
-
-    Args:
-        slot: Where to look.
-        grid: The distance between starts, in whole minutes.
-        zone: Whose wall clock counts.
+    So a wall time that occurs twice has two starts, one that never occurs has none.
     """
-    moment = slot.start.replace(second=0, microsecond=0)
-    if moment < slot.start:
-        moment += MINUTE
-    wall = moment.astimezone(zone)
-    while moment < slot.end:
-        missing = -_since_midnight(wall) % grid
-        if not missing:
-            yield moment
-        ahead = moment + (missing or grid)
-        ahead_wall = ahead.astimezone(zone)
-        if ahead_wall.utcoffset() != wall.utcoffset() or ahead_wall.day != wall.day:
-            # The clocks change on the way, or midnight cuts the grid short: go by the minute.
-            ahead = moment + MINUTE
-            ahead_wall = ahead.astimezone(zone)
-        moment, wall = ahead, ahead_wall
+    return not _since_midnight(moment.astimezone(zone)) % grid
 
 
 def _since_midnight(wall: datetime) -> timedelta:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from experiments.postgres import Database, ServerError, fresh_database, server
 
+settings.register_profile("full", max_examples=2000)  # --hypothesis-profile=full
 SANITIZE = Path(__file__).parent / "notebooks" / "sanitize.cfg"
 
 

@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
-from desk import BERLIN, BROOKLYN, MINUTE, NOW, TEN, Desk, open_desk, refused
-from sqlalchemy import event
+from desk import BERLIN, BROOKLYN, MINUTE, NOW, TEN, Desk, desk_in, open_desk, refused
 
-from booking_core import BookingConflict, BookingError, BookingService
-from booking_core.availability import SEARCH_RADII, FreeSlot, alternatives
+from booking_core import DEFAULT, BookingConflict, BookingError, BookingService
+from booking_core.availability import FreeSlot
 from booking_core.requests import Request
 from booking_core.slots import Slot
+from booking_core.wire import Wire
+from experiments.postgres import Database
 
 HOUR = 60 * MINUTE
 DAY = timedelta(days=1)
@@ -271,8 +273,10 @@ def test_what_is_refused_as_taken_keeps_every_rule(desk: Desk) -> None:
 
 def _in_order(wanted: Request, found: list[FreeSlot]) -> list[FreeSlot]:
     """Sort by the promise: nearest, same staff first, earlier, name. The oracle's own words."""
+    (city,) = {free.time_zone for free in found if free.staff_id == wanted.staff_id}
+    day = wanted.slot.start.astimezone(ZoneInfo(city)).date()
     return sorted(
-        found,
+        (free for free in found if free.time_zone == city and free.local_start.date() >= day),
         key=lambda free: (
             max(free.slot.start, wanted.slot.start) - min(free.slot.start, wanted.slot.start),
             0 if free.staff_id == wanted.staff_id else 1,
@@ -386,14 +390,20 @@ def test_where_nothing_is_free_nothing_is_offered(desk: Desk) -> None:
 
 
 def test_the_same_staff_member_comes_first_at_the_edge_of_the_search_too(desk: Desk) -> None:
-    """Six hours earlier with Eli, six hours later with Amara: the one asked for comes first."""
+    """Six hours earlier with Chidi, six hours later with Amara: the one asked for comes first."""
+    desk.execute("UPDATE working_hours SET starts = '04:00' WHERE kind = 'shift' AND staff_id = 3")
     friday = TEN + 3 * DAY
     keep = [("Amara", friday + hours * HOUR) for hours in (-1, 1, 3, 4.5, 6)]
-    _crowd(desk, [*keep, ("Eli", friday - 6 * HOUR)])
-    with pytest.raises(BookingConflict) as conflict:
-        desk.service().book(**desk.ask(start=friday))
-    assert [("Amara", hours * HOUR) for hours in (-1, 1, 3, 4.5, 6)] == [
-        (free.staff, free.slot.start - friday) for free in conflict.value.alternatives
+    _crowd(desk, [*keep, ("Chidi", friday - 6 * HOUR)])
+    try:
+        with pytest.raises(BookingConflict) as conflict:
+            desk.service(offers=6).book(**desk.ask(start=friday))
+    finally:
+        desk.execute(
+            "UPDATE working_hours SET starts = '11:00' WHERE kind = 'shift' AND staff_id = 3"
+        )
+    assert [("Amara", hours) for hours in (-1, 1, 3, 4.5, 6)] + [("Chidi", -6)] == [
+        (free.staff, (free.slot.start - friday) / HOUR) for free in conflict.value.alternatives
     ]
 
 
@@ -420,35 +430,101 @@ def test_so_many_are_offered_as_are_wanted(desk: Desk) -> None:
 
 
 @pytest.fixture
-def statements(desk: Desk) -> Iterator[list[str]]:
-    """Collect the statements that SQLAlchemy sends."""
-    sent: list[str] = []
+def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect the queries that are asked; each is a round trip, its transaction included."""
+    asked: list[str] = []
+    add = Wire.add
 
-    def note(*arguments: Any) -> None:  # noqa: ANN401 - as SQLAlchemy's event
-        sent.append(arguments[2])
+    def note(wire: Wire, sql: str, *parameters: Any) -> None:  # noqa: ANN401 - as the wire's own
+        asked.extend([sql] * ("SELECT" in sql))
+        add(wire, sql, *parameters)
 
-    event.listen(desk.engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(desk.engine, "before_cursor_execute", note)
+    monkeypatch.setattr(Wire, "add", note)
+    return asked
 
 
-def test_listing_takes_one_query(desk: Desk, statements: list[str]) -> None:
-    """Whatever the number of staff: one round trip."""
+def test_listing_takes_one_query(desk: Desk, queries: list[str]) -> None:
+    """Whatever the number of staff and days; another one when a time zone is met first."""
     service = desk.service()
     service.free_slots(desk.salon.services["Haircut"], TUESDAY)
-    assert 1 == len(statements)
+    queries.clear()
+    assert service.free_slots(desk.salon.services["Haircut"], TUESDAY, last=TUESDAY + 30 * DAY)
+    assert 1 == len(queries)
 
 
-def test_alternatives_take_one_query_where_they_are_near(desk: Desk, statements: list[str]) -> None:
-    """One where the hours around hold enough of them, one for each wider circle in a crowd."""
-    with desk.engine.connect() as connection:
-        assert 5 == len(alternatives(connection, _request(desk), NOW))
-        assert 1 == len(statements)
-    _crowd(desk, [])
-    statements.clear()
-    with desk.engine.connect() as connection:
-        assert [] == alternatives(connection, _request(desk), NOW)
-    assert len(SEARCH_RADII) == len(statements)
+def test_alternatives_take_one_query(desk: Desk, queries: list[str]) -> None:
+    """Be they near or far, or none at all; what booking itself takes is not counted here."""
+    service = desk.service()
+    service.book(**desk.ask())
+    for crowded in (False, True):
+        if crowded:
+            _crowd(desk, [])
+        asked = {}
+        for offers in (0, 5):
+            queries.clear()
+            with pytest.raises(BookingConflict) as conflict:
+                desk.service(offers=offers).book(**desk.ask(client="Bob"))
+            asked[offers] = len(queries)
+        assert bool(conflict.value.alternatives) != crowded
+        assert {0: asked[0], 5: asked[0] + 1} == asked
+
+
+def test_what_was_refused_is_not_offered_again(desk: Desk) -> None:
+    """Whoever turns three down is offered the next best, in the same order."""
+    service = desk.service(offers=8)
+    service.book(**desk.ask())
+    with pytest.raises(BookingConflict) as conflict:
+        service.book(**desk.ask(client="Bob"))
+    offered = conflict.value.alternatives
+    with pytest.raises(BookingConflict) as conflict:
+        desk.service().book(**desk.ask(client="Bob", refused=offered[:3]))
+    assert offered[3:] == conflict.value.alternatives
+    with refused("BAD_REFUSAL"):
+        service.book(**desk.ask(client="Bob", refused=["Tuesday"]))
+
+
+def test_nobody_is_sent_to_another_city_nor_to_yesterday(desk: Desk) -> None:
+    """Alternatives are at the same location, from the morning of the wanted day on."""
+    brooklyn = TEN + 6 * HOUR  # ten in New York, where Dolores is alone; it is four in Berlin
+    service = desk.service(offers=30)
+    service.book(**desk.ask(staff="Dolores", start=brooklyn))
+    with pytest.raises(BookingConflict) as conflict:
+        service.book(**desk.ask(staff="Dolores", start=brooklyn))
+    offered = conflict.value.alternatives
+    assert {"Dolores"} == {free.staff for free in offered}
+    assert TUESDAY == min(free.local_start.date() for free in offered)
+    # Monday is full of free slots, and nearer than what is offered last.
+    assert max(free.slot.start for free in offered) - brooklyn > 16 * HOUR
+
+
+def test_set_up_reaches_back_over_midnight(fresh: Database) -> None:
+    """What ended before the days that are listed may still be in the way of the first set-up."""
+    desk = desk_in(fresh, DEFAULT)
+    desk.execute("UPDATE service SET buffer_before = '20 minutes' WHERE name = 'Haircut'")
+    desk.execute("UPDATE working_hours SET starts = '00:00', ends = '00:00' WHERE staff_id = 1")
+    desk.execute("DELETE FROM working_hours WHERE kind = 'break'")
+    midnight = datetime(2030, 1, 9, tzinfo=BERLIN).astimezone(UTC)
+    service = desk.service()
+    haircut, amara = desk.salon.services["Haircut"], desk.salon.staff["Amara"]
+    service.book(**desk.ask(start=midnight - HOUR))  # blocked until midnight
+    found = service.free_slots(haircut, TUESDAY + DAY, amara)
+    assert midnight + 30 * MINUTE == found[0].slot.start
+    # And it reaches out of a shift: the first of the day needs none of its own.
+    dolores = service.free_slots(haircut, TUESDAY, desk.salon.staff["Dolores"])
+    assert "10:00" == f"{dolores[0].local_start:%H:%M}"
+
+
+def test_an_empty_or_endless_list_is_refused(desk: Desk) -> None:
+    """A page that asks for too much is told so before the database is."""
+    service = desk.service()
+    haircut = desk.salon.services["Haircut"]
+    for days in (-1, 400, 100_000):
+        with refused("TOO_MANY_DAYS"):
+            service.free_time(haircut, TUESDAY, TUESDAY + days * DAY)
+    with refused("NOT_A_DATE"):
+        service.free_time(haircut, TUESDAY, "2030-01-09")  # type: ignore[arg-type]
+    with refused("UNKNOWN_LOCATION"):
+        service.free_time(haircut, TUESDAY, TUESDAY, location_id=99)
 
 
 def test_what_is_no_date_service_or_staff_member_is_refused(desk: Desk) -> None:

@@ -100,7 +100,16 @@ NO_TEXTS: list[Any] = [
 BOOKINGS: list[Any] = [
     *(pytest.param({"start": case.values[0]}, case.values[1], id=case.id) for case in TIMES),
     *(pytest.param({"end": case.values[0]}, case.values[1], id=case.id) for case in ENDS),
-    *(pytest.param({"staff_id": no}, "UNKNOWN_STAFF", id=f"staff {no!r}") for no in NO_IDS),
+    *(
+        pytest.param({"staff_id": no}, "UNKNOWN_STAFF", id=f"staff {no!r}")
+        for no in NO_IDS
+        if no is not None  # which means anybody
+    ),
+    *(
+        pytest.param({"staff_id": None, "location_id": no}, "UNKNOWN_LOCATION", id=f"at {no!r}")
+        for no in NO_IDS
+        if no is not None  # which means anywhere
+    ),
     *(pytest.param({"service_id": no}, "UNKNOWN_SERVICE", id=f"service {no!r}") for no in NO_IDS),
     pytest.param({"service": "Beard trim"}, "NOT_OFFERED", id="not offered"),
     pytest.param(

@@ -1,4 +1,4 @@
-"""Calendars: what is listed, what may be booked, and a slow oracle that must agree with both."""
+"""Calendars: what may be booked, and a slow oracle that must agree."""
 
 # ruff: noqa: SIM300 - expected == actual
 
@@ -7,10 +7,11 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_salons import calendars
 from slow_calendar import SlowCalendar
-from wall_clocks import CHANGES_WITHIN_A_DAY, MINUTE, Change, minute_of, moment_of
+from wall_clocks import MINUTE, moment_of
 
 from booking_core.calendars import Calendar, Service, WeeklyHours
 from booking_core.errors import InvalidRequest
@@ -20,84 +21,18 @@ HOUR = 60 * MINUTE
 QUARTER = 15 * MINUTE
 WINDOW = 2 * 24 * 60  # minutes
 
-# Mostly round times, since those meet each other and the hour of the change.
-wall_times = st.one_of(
-    st.sampled_from([time(), time(1, 30), time(2), time(2, 30), time(3), time(9), time(22)]),
-    st.integers(0, 95).map(lambda quarter: time(quarter // 4, quarter % 4 * 15)),
-    st.integers(0, 1439).map(lambda minute: time(minute // 60, minute % 60)),
-)
-
-
-def weekly_hours(kind: str, least: int, most: int) -> st.SearchStrategy[list[WeeklyHours]]:
-    """Return shifts or breaks; half of them go on past midnight."""
-    return st.lists(
-        st.builds(WeeklyHours, st.integers(0, 6), st.just(kind), wall_times, wall_times),
-        min_size=least,
-        max_size=most,
-    )
-
-
-@st.composite
-def slots_around(draw: st.DrawFn, change: Change, longest: int) -> Slot:
-    """Return a slot near the change."""
-    start = change.minute + 5 * draw(st.integers(-400, 400))
-    return Slot(moment_of(start), moment_of(start + draw(st.integers(1, longest))))
-
-
-@st.composite
-def calendars(draw: st.DrawFn) -> SlowCalendar:
-    """Return a calendar around a change of the clocks, a service and a present moment."""
-    change = draw(st.sampled_from(CHANGES_WITHIN_A_DAY))
-    service = Service(
-        1,
-        "Cut",
-        duration=draw(st.sampled_from([5, 20, 45, 60, 120, 600])) * MINUTE,
-        buffer_after=draw(st.sampled_from([0, 1, 10, 15, 60])) * MINUTE,
-        grid=draw(st.sampled_from([1, 7, 10, 15, 30, 60, 90, 1440])) * MINUTE,
-    )
-    busy = draw(st.lists(slots_around(change, 90), max_size=6))
-    disjoint: list[Slot] = []
-    for slot in sorted(busy):
-        if not disjoint or disjoint[-1].end <= slot.start:
-            disjoint.append(slot)
-    calendar = Calendar(
-        staff_id=1,
-        staff="Ada",
-        zone=change.zone_info,
-        minimum_notice=draw(st.sampled_from([0, 1, 60, 1440])) * MINUTE,
-        horizon=draw(st.sampled_from([1440, 3 * 1440, 90 * 1440])) * MINUTE,
-        hours=draw(weekly_hours("shift", 3, 12)) + draw(weekly_hours("break", 0, 4)),
-        off=draw(st.lists(slots_around(change, 1000), max_size=2)),
-        busy=disjoint,
-    )
-    ago = st.integers(-1500, 3000).map(lambda minutes: minutes * MINUTE)
-    second = st.sampled_from([timedelta(), timedelta(seconds=30), TICK, -TICK])
-    return SlowCalendar(change, calendar, service, change.moment - draw(ago) + draw(second))
-
-
-@settings(max_examples=100, deadline=None)
-@given(calendars(), st.integers(-WINDOW // 2 - 700, -WINDOW // 2 + 700))
-def test_exactly_the_starts_that_the_rules_allow_are_listed(slow: SlowCalendar, ago: int) -> None:
-    """What is offered can be booked and nothing else is: shifts, breaks, time off, buffers, all."""
-    first = slow.change.minute + ago
-    window = Slot(moment_of(first), moment_of(first + WINDOW))
-    expected = [moment_of(minute) for minute in slow.starts(first, first + WINDOW)]
-    event("some starts" if expected else "no start")
-    assert expected == list(slow.calendar.starts(slow.service, window, slow.now))
-
 
 def _may_be_booked(slow: SlowCalendar, minute: int) -> bool:
     """Ask `check`, as booking does: about one slot, without other appointments."""
-    alone = replace(slow.calendar, busy=())
     try:
-        alone.check(slow.service, slow.service.slot(moment_of(minute)), slow.now)
+        slow.calendar.check(slow.service, slow.service.slot(moment_of(minute)), slow.now)
     except InvalidRequest:
         return False
     return True
 
 
 @settings(max_examples=40, deadline=None)
-@given(calendars(), st.integers(-WINDOW // 2 - 700, -WINDOW // 2 + 700))
+@given(calendars, st.integers(-WINDOW // 2 - 700, -WINDOW // 2 + 700))
 def test_booking_allows_exactly_what_the_rules_do(slow: SlowCalendar, ago: int) -> None:
     """A slot that is listed passes the check of a booking, and one that is not does not."""
     first = slow.change.minute + ago
@@ -168,7 +103,6 @@ def test_the_first_rule_that_is_broken_is_named(
     slot = CUT.slot(MONDAY + hour * HOUR)
     if code is None:
         calendar.check(CUT, slot, now)
-        assert [slot.start] == list(calendar.starts(CUT, Slot(slot.start, slot.start + TICK), now))
         return
     with pytest.raises(InvalidRequest) as refusal:
         calendar.check(CUT, slot, now)
@@ -183,23 +117,20 @@ def test_a_slot_must_be_as_long_as_its_service() -> None:
     assert "WRONG_DURATION" == refusal.value.code
 
 
-@pytest.mark.parametrize(
-    ("hour", "free"),
-    [(10.75, True), (11, False), (12, False), (13, False), (13.25, True)],
-)
-def test_buffers_are_kept_on_both_sides(hour: float, free: bool) -> None:
-    """Neither one's own buffer runs into the next appointment, nor one starts in another's."""
-    busy = CUT.blocked(MONDAY + 12 * HOUR)
-    calendar = _calendar(hours=[WeeklyHours(0, "shift", time(9), time(17))], busy=[busy])
-    start = MONDAY + hour * HOUR
-    listed = list(calendar.starts(CUT, Slot(start, start + TICK), MONDAY))
-    assert ([start] if free else []) == listed
+def test_what_is_blocked_is_the_slot_and_its_buffers() -> None:
+    """Set-up before it and buffer after it; the client is promised what lies between."""
+    service = replace(CUT, buffer_before=QUARTER)
+    assert Slot(MONDAY - QUARTER, MONDAY + HOUR + QUARTER) == service.blocked(MONDAY)
+    assert Slot(MONDAY, MONDAY + HOUR) == service.slot(MONDAY)
 
 
-def test_a_check_does_not_look_at_other_appointments() -> None:
-    """Who has the slot is for the strategy to say: a taken slot is a conflict, not a bad hour."""
-    start = MONDAY + 9 * HOUR
-    _calendar(busy=[CUT.blocked(start)]).check(CUT, CUT.slot(start), MONDAY)
+def test_a_closed_day_is_named() -> None:
+    """On a public holiday nobody works, whatever their hours say."""
+    calendar = _calendar(closed=[Slot(MONDAY, MONDAY + 12 * HOUR)])
+    with pytest.raises(InvalidRequest) as refusal:
+        calendar.check(CUT, CUT.slot(MONDAY + 11.5 * HOUR), MONDAY)
+    assert "CLOSED" == refusal.value.code
+    calendar.check(CUT, CUT.slot(MONDAY + 12 * HOUR), MONDAY)
 
 
 def test_notice_and_horizon_count_from_the_instant_not_from_the_wall_clock() -> None:
@@ -208,5 +139,7 @@ def test_notice_and_horizon_count_from_the_instant_not_from_the_wall_clock() -> 
     always = [WeeklyHours(day, "shift", time(), time()) for day in range(7)]
     calendar = _calendar(zone=zone, hours=always, off=())
     now = datetime(2030, 10, 27, 2, tzinfo=zone)  # the first of two; 00:00 UTC
-    window = Slot(now, now.astimezone(UTC) + 2 * HOUR)
-    assert minute_of(now) + 60 == minute_of(next(calendar.starts(CUT, window, now)))
+    in_an_hour = CUT.slot(now.astimezone(UTC) + HOUR)  # the wall shows two o'clock again
+    calendar.check(CUT, in_an_hour, now)
+    with pytest.raises(InvalidRequest, match="too soon"):
+        calendar.check(CUT, CUT.slot(in_an_hour.start - QUARTER), now)

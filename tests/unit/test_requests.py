@@ -3,7 +3,6 @@
 # ruff: noqa: SIM300 - expected == actual
 
 from datetime import UTC, datetime, timedelta, timezone
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -181,12 +180,3 @@ def test_values_are_shown_in_short(value: object) -> None:
     assert len(shown) <= 61
     assert repr(value).startswith(shown.removesuffix("…"))
     assert repr(value) == shown or len(repr(value)) > 60
-
-
-def test_a_request_is_what_its_key_is_compared_with() -> None:
-    """What `book` looks up before the rules are checked is what the row was stored with."""
-    requests = [_request(1), _request(2)]
-    assert [digest(each.staff_id, 1, "Ada", START) for each in requests] == [
-        each.digest for each in requests
-    ]
-    assert all(one.digest != other.digest for one, other in pairwise(requests))

@@ -45,6 +45,10 @@ CHANGES = (
     # By a quarter of an hour, at midnight.
     Change("Asia/Kathmandu", datetime(1985, 12, 31, 18, 15, tzinfo=UTC)),
     Change("Asia/Kathmandu", datetime(2030, 6, 1, tzinfo=UTC)),
+    # For good, since the law was changed: by half an hour, and by an hour.
+    Change("Asia/Pyongyang", datetime(2018, 5, 4, 15, tzinfo=UTC)),
+    Change("America/Caracas", datetime(2016, 5, 1, 7, tzinfo=UTC)),
+    Change("Europe/Moscow", datetime(2014, 10, 25, 22, tzinfo=UTC)),
     # By a day: the 30th was left out.
     Change("Pacific/Apia", datetime(2011, 12, 30, 10, tzinfo=UTC)),
     Change("Pacific/Apia", datetime(2011, 9, 24, 14, tzinfo=UTC)),

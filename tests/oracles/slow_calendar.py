@@ -1,4 +1,4 @@
-"""What may be booked, worked out minute by minute: the oracle for `Calendar.starts`.
+"""What may be booked, worked out minute by minute: the oracle for calendars and free time.
 
 It follows the rules as they are written down, with sets of minutes, and shares no arithmetic
 with booking_core; only the plain records that hold a calendar are its own.
@@ -23,18 +23,21 @@ class SlowCalendar:
         calendar: The rules.
         service: What is to be booked.
         now: When it is to be booked.
+        busy: What other appointments block.
     """
 
     change: Change
     calendar: Calendar
     service: Service
     now: datetime
+    busy: Sequence[Slot] = ()
     open: set[int] = field(init=False)
     blocked: set[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.open = self._weekly("shift") - self._weekly("break") - _covered(self.calendar.off)
-        self.blocked = _covered(self.calendar.busy)
+        away = _covered(self.calendar.off) | _covered(self.calendar.closed)
+        self.open = self._weekly("shift") - self._weekly("break") - away
+        self.blocked = _covered(self.busy)
 
     @property
     def walls(self) -> Walls:
@@ -52,9 +55,10 @@ class SlowCalendar:
         )
 
     def is_free(self, minute: int) -> bool:
-        """Whether the service and the buffer after it meet no other appointment or its buffer."""
+        """Whether the service and its buffers meet nothing that other appointments block."""
+        before = _minutes(self.service.buffer_before)
         after = _minutes(self.service.duration + self.service.buffer_after)
-        return self.blocked.isdisjoint(range(minute, minute + after))
+        return self.blocked.isdisjoint(range(minute - before, minute + after))
 
     def starts(self, first: int, last: int) -> list[int]:
         """Return the minutes in [first, last) at which the service can be booked."""

@@ -1,0 +1,119 @@
+"""One try at a request: the transaction, and what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from booking_core.appointments import find_confirmed, find_twin
+from booking_core.errors import SerializationFailure
+from booking_core.failures import OverlapRefused, transaction
+from booking_core.requests import Appointment, Booking
+from booking_core.session import Session
+from booking_core.transaction import BookingTransaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Engine
+
+    from booking_core.requests import Request
+    from booking_core.rulebook import Rulebook
+    from booking_core.strategies import Strategy
+
+
+class Claims:
+    """Claims slots, as the strategy does it.
+
+    Args:
+        engine: Where the salon's database is.
+        strategy: How rivals are kept out.
+        rulebook: Whose rules the requests were checked by.
+        before_record: Called between check and insert.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        strategy: Strategy,
+        rulebook: Rulebook,
+        before_record: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._strategy = strategy
+        self._rulebook = rulebook
+        self._before_record = before_record
+
+    def claim(self, request: Request, attempt: int) -> Booking | int:
+        """Try once to claim a slot.
+
+        Args:
+            request: Whose rules allow it.
+            attempt: How often it was tried so far, this time included.
+
+        Returns:
+            What was booked, by this request or by its twin; or else the id of the appointment that
+            is in the way.
+
+        Raises:
+            BookingError: Any other outcome.
+        """
+        appointment_id, taken_by = self._run(request)
+        if appointment_id is None:
+            return self._in_the_way(request, taken_by, attempt)
+        stored = Appointment(
+            appointment_id, request.staff_id, request.service_id, request.client, request.slot
+        )
+        return Booking(stored, attempt)
+
+    def _run(self, request: Request) -> tuple[int | None, int | None]:
+        """Run the transaction once; return the appointment's id, or whose the slot is."""
+        try:
+            with Session(self._engine, self._strategy.isolation) as session:
+                tx = BookingTransaction(session, request, self._before_record)
+                statement = self._strategy.statement(request)
+                if statement:
+                    self._before_record()
+                    ((appointment_id, taken_by),) = tx.run(statement)
+                    return appointment_id, taken_by
+                self._strategy.guard(tx)
+                appointment_id = self._strategy.claim(tx)
+        except OverlapRefused:
+            return None, None
+        return appointment_id, tx.taken_by
+
+    def _in_the_way(self, request: Request, taken_by: int | None, attempt: int) -> Booking | int:
+        """Find out why nothing was stored; return who has the slot, or what a twin has booked.
+
+        Raises:
+            InvalidRequest: `NOT_CONFIRMED` where there is nothing left to move.
+            SerializationFailure: Whatever it was, it has changed meanwhile.
+        """
+        if request.key:
+            twin = self.twin(request.key, request.digest, attempt)
+            if twin:
+                return twin
+        if taken_by is None:
+            with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
+                taken_by = BookingTransaction(session, request).rival()
+        if taken_by is None:
+            if request.moves:
+                with transaction(self._reading, reads_only=True) as connection:
+                    find_confirmed(connection, request.moves.id)
+            self._rulebook.forget()
+            raise SerializationFailure("What stood in the way has changed; try again.")
+        return taken_by
+
+    def twin(self, key: str, asked: str, attempt: int) -> Booking | None:
+        """Return what an earlier request with this idempotency key has booked, if it has.
+
+        Args:
+            key: The idempotency key.
+            asked: The digest of what is asked for.
+            attempt: How often it was tried so far.
+
+        Raises:
+            InvalidRequest: `KEY_REUSED` where the earlier one asked for something else.
+        """
+        with transaction(self._reading, reads_only=True) as connection:
+            return find_twin(connection, key, asked, attempt)

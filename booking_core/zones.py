@@ -1,0 +1,136 @@
+"""What wall clocks show, told to the database.
+
+Python and PostgreSQL both carry a copy of the time zone database, seldom the same one, and they
+read an hour that occurs twice differently: Python takes the first, AT TIME ZONE the second. What
+one of them offers the other could refuse. So the database is not asked: each query is given the
+stretches of time between two changes of the clocks, with the offset that holds there, and only
+adds and compares. `slots.instant` and these stretches say the same.
+
+PEP 495 tells which stretch a wall time belongs to: the first in which it occurs; where it never
+occurs, the one before the gap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from booking_core.slots import Slot
+
+DAY = timedelta(days=1)
+SECOND = timedelta(seconds=1)
+MARGIN = 3  # days around a window whose wall times matter: a shift of the day before, any offset
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A time in which the clocks of a zone don't change.
+
+    Attributes:
+        since: The change that it begins with; None where it does not matter.
+        until: The change that ends it; None where it does not matter.
+        before: The offset from UTC before it, `ahead` where there is no change.
+        ahead: The offset from UTC.
+        after: The offset from UTC after it, `ahead` where there is no change.
+    """
+
+    since: datetime | None
+    until: datetime | None
+    before: timedelta
+    ahead: timedelta
+    after: timedelta
+
+    @property
+    def instants(self) -> str:
+        """Its instants, as PostgreSQL writes a tstzrange."""
+        return _range(self.since, self.until)
+
+    @property
+    def walls(self) -> str:
+        """The wall times that mean one of them, as PostgreSQL writes a tsrange."""
+        since = self.since and _naive(self.since) + max(self.before, self.ahead)
+        until = self.until and _naive(self.until) + max(self.ahead, self.after)
+        return _range(since, until)
+
+
+def clocks(zones: Iterable[str], window: Slot) -> dict[str, object]:
+    """Return the parameters of a query that tell it what wall clocks show around a window.
+
+    They are arrays of one length, written out: `zones`, `instants`, `walls` and, in seconds,
+    `ahead`.
+    """
+    first, last = window.start.date(), window.end.date()
+    days = (first.toordinal() - MARGIN, last.toordinal() + MARGIN)
+    known = [(zone, stretch) for zone in zones for stretch in stretches(zone, *days)]
+    return {
+        "zones": _array(zone for zone, _ in known),
+        "instants": _array(stretch.instants for _, stretch in known),
+        "walls": _array(stretch.walls for _, stretch in known),
+        "ahead": _array(str(stretch.ahead // SECOND) for _, stretch in known),
+    }
+
+
+@lru_cache(maxsize=10_000)
+def stretches(zone: str, first: int, last: int) -> tuple[Stretch, ...]:
+    """Return the stretches between two days in UTC; the outer ones go on for ever.
+
+    Args:
+        zone: An IANA name.
+        first: The first day, as `date.toordinal` counts.
+        last: The day at whose beginning they end.
+    """
+    place = ZoneInfo(zone)
+    changes = []
+    midnight = datetime.fromordinal(first).replace(tzinfo=UTC)
+    for _ in range(last - first):
+        following = midnight + DAY
+        if _ahead(midnight, place) != _ahead(following, place):
+            changes.append(_change(midnight, following, place))
+        midnight = following
+    bounds = [None, *changes, None]
+    aheads = [_ahead(change - SECOND, place) for change in changes]
+    aheads.append(_ahead(midnight, place))
+    return tuple(
+        Stretch(
+            bounds[at],
+            bounds[at + 1],
+            aheads[max(at - 1, 0)],
+            ahead,
+            aheads[min(at + 1, len(changes))],
+        )
+        for at, ahead in enumerate(aheads)
+    )
+
+
+def _change(earlier: datetime, later: datetime, place: ZoneInfo) -> datetime:
+    """Return the one moment between two instants at which the clocks change, to the second."""
+    before = _ahead(earlier, place)
+    while later - earlier > SECOND:
+        middle = earlier + (later - earlier) // (2 * SECOND) * SECOND
+        if _ahead(middle, place) == before:
+            earlier = middle
+        else:
+            later = middle
+    return later
+
+
+def _ahead(moment: datetime, place: ZoneInfo) -> timedelta:
+    return moment.astimezone(place).utcoffset() or timedelta()
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=None)
+
+
+def _range(since: datetime | None, until: datetime | None) -> str:
+    return f"[{since.isoformat() if since else ''},{until.isoformat() if until else ''})"
+
+
+def _array(values: Iterable[str]) -> str:
+    return "{" + ",".join(f'"{value}"' for value in values) + "}"

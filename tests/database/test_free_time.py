@@ -1,0 +1,214 @@
+"""Free time as the database works it out, compared with an oracle that goes minute by minute.
+
+`--hypothesis-profile=full` compares 2,000 random salons for each promise instead of a hundred.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from random_salons import RandomSalon, salons
+from slow_calendar import SlowCalendar
+from sqlalchemy import Connection, Engine, insert
+from sqlalchemy.dialects.postgresql import Range
+from wall_clocks import minute_of, moment_of
+
+from booking_core import DEFAULT, Slot, schema
+from booking_core.availability import Availability, FreeSlot
+from experiments.postgres import Database
+
+DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+AROUND = 3 * 24 * 60  # minutes on either side of the change that the oracle sees well
+given_salons = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(scope="module")
+def engine(database: Database) -> Iterator[Engine]:
+    """Return an engine for an empty salon; its sessions are in a zone with days of 23 hours."""
+    made = database.engine(connect_args={"options": "-c timezone=Europe/Berlin"})
+    with made.begin() as connection:
+        schema.create(connection, DEFAULT())
+    return made
+
+
+def _store(engine: Engine, salon: RandomSalon) -> Availability:
+    """Make the database hold this salon and no other, and return who knows it."""
+    offered = salon.service
+    with engine.begin() as connection:
+        for table in reversed(schema.metadata.sorted_tables):
+            if table is not schema.rulebook:
+                connection.exec_driver_sql(f"DELETE FROM {table.name}")
+        locations = {slow.calendar.location_id: slow.calendar for slow in salon.calendars}
+        for number, calendar in locations.items():
+            connection.execute(
+                insert(schema.location).values(
+                    id=number,
+                    name=f"Location {number}",
+                    time_zone=calendar.zone.key,
+                    minimum_notice=calendar.minimum_notice,
+                    horizon=calendar.horizon,
+                )
+            )
+            for slot in calendar.closed:
+                connection.execute(
+                    insert(schema.closure).values(
+                        location_id=number, during=_range(slot), reason="closed"
+                    )
+                )
+        connection.execute(
+            insert(schema.service).values(
+                id=offered.id,
+                name=offered.name,
+                duration=offered.duration,
+                buffer_before=offered.buffer_before,
+                buffer_after=offered.buffer_after,
+                grid=offered.grid,
+            )
+        )
+        for slow in salon.calendars:
+            _store_calendar(connection, slow)
+    return Availability(engine, lambda: salon.calendars[0].now)
+
+
+def _store_calendar(connection: Connection, slow: SlowCalendar) -> None:
+    calendar = slow.calendar
+    who = {"staff_id": calendar.staff_id}
+    connection.execute(
+        insert(schema.staff).values(
+            id=calendar.staff_id, name=calendar.staff, location_id=calendar.location_id
+        )
+    )
+    connection.execute(insert(schema.offering).values(service_id=slow.service.id, **who))
+    connection.execute(
+        insert(schema.working_hours),
+        [
+            who
+            | {
+                "weekday": hours.weekday,
+                "kind": hours.kind,
+                "starts": hours.starts,
+                "ends": hours.ends,
+            }
+            for hours in calendar.hours
+        ],
+    )
+    for slot in calendar.off:
+        connection.execute(insert(schema.time_off).values(during=_range(slot), reason="off", **who))
+    for slot in slow.busy:
+        connection.execute(
+            insert(schema.appointment).values(
+                service_id=slow.service.id,
+                client="Ada",
+                during=_range(slot),
+                blocked=_range(slot),
+                request_digest="",
+                **who,
+            )
+        )
+
+
+def _range(slot: Slot) -> Range[datetime]:
+    return Range(slot.start, slot.end, bounds="[)")
+
+
+def _expected(slow: SlowCalendar, first: date, last: date) -> list[datetime]:
+    """Return the starts whose date on the wall is one of these days."""
+    middle = slow.change.minute
+    return [
+        moment_of(minute)
+        for minute in slow.starts(middle - AROUND, middle + AROUND)
+        if first <= slow.walls.at(minute).date() <= last
+    ]
+
+
+@given_salons
+@given(salons(), st.integers(-2, 1), st.integers(0, 1))
+def test_exactly_the_starts_that_the_rules_allow_are_listed(
+    engine: Engine, salon: RandomSalon, offset: int, more: int
+) -> None:
+    """What is offered can be booked and nothing else is: hours, breaks, buffers, clocks, all."""
+    availability = _store(engine, salon)
+    first = salon.change.moment.date() + offset * DAY
+    last = first + more * DAY
+    expected = [
+        (slow.calendar.staff, start)
+        for slow in salon.calendars
+        for start in _expected(slow, first, last)
+    ]
+    event("some starts" if expected else "no start")
+    found = availability.free_time(1, first, last)
+    assert expected == [(free.staff, free.slot.start) for time in found for free in time.slots()]
+    for time in found:
+        assert len(time) == len(list(time.slots()))
+    for slow in salon.calendars:
+        (alone,) = availability.free_time(1, first, last, staff_id=slow.calendar.staff_id)
+        assert alone in found
+    location_id = salon.calendars[0].calendar.location_id
+    names = {slow.calendar.staff for slow in salon.at(location_id)}
+    there = availability.free_time(1, first, last, location_id=location_id)
+    assert [time for time in found if time.staff in names] == there
+
+
+@given_salons
+@given(salons(), st.integers(-2000, 2000), st.integers(1, 12), st.data())
+def test_alternatives_are_the_nearest_of_all_that_could_be_booked(
+    engine: Engine, salon: RandomSalon, offset: int, limit: int, data: st.DataObject
+) -> None:
+    """From the morning on: nearest, the same staff member, earlier, by name; none twice refused."""
+    availability = _store(engine, salon)
+    asked = data.draw(st.sampled_from(salon.calendars))
+    wanted = moment_of(salon.change.minute + offset)
+    today = asked.walls.at(minute_of(wanted)).date()
+    morning = moment_of(asked.walls.when(today, datetime.min.time()))
+    could = [
+        (abs(start - wanted), slow is not asked, start, slow.calendar.staff)
+        for slow in salon.at(asked.calendar.location_id)
+        for start in _expected(slow, date.min, date.max)
+        if start >= morning
+    ]
+    could.sort()
+    refused = data.draw(st.lists(st.sampled_from(could), max_size=3)) if could else []
+    event("some alternatives" if could else "none")
+    found = availability.alternatives(
+        1,
+        wanted,
+        asked.calendar.zone.key,
+        staff_id=asked.calendar.staff_id,
+        location_id=asked.calendar.location_id,
+        refused=[_slot(salon, name, start) for *_, start, name in refused],
+        limit=limit,
+    )
+    expected = [(name, start) for *_, start, name in could if (*_, start, name) not in refused]
+    assert expected[:limit] == [(free.staff, free.slot.start) for free in found]
+
+
+def _slot(salon: RandomSalon, name: str, start: datetime) -> FreeSlot:
+    (calendar,) = (s.calendar for s in salon.calendars if s.calendar.staff == name)
+    return FreeSlot(calendar.staff_id, name, salon.service.slot(start), calendar.zone.key)
+
+
+@given_salons
+@given(salons(), st.integers(-2000, 2000))
+def test_candidates_are_those_whom_the_rules_allow_and_nobody_has(
+    engine: Engine, salon: RandomSalon, offset: int
+) -> None:
+    """Who asks for anybody is told of everybody who could, and of nobody else."""
+    availability = _store(engine, salon)
+    # Often one of the starts, for most minutes are none.
+    starts = salon.calendars[0].starts(salon.change.minute - 2000, salon.change.minute + 2000)
+    minute = starts[offset % len(starts)] if starts else salon.change.minute + offset
+    expected = [
+        (slow.calendar.staff_id, slow.allows(minute), slow.is_free(minute))
+        for slow in salon.calendars
+    ]
+    event("somebody" if any(allowed for _, allowed, _ in expected) else "nobody")
+    found = availability.candidates(1, moment_of(minute))
+    assert expected == [(each.staff_id, each.allowed, each.taken_by is None) for each in found]
+    half_a_day = timedelta(hours=12)
+    for slow, candidate in zip(salon.calendars, found, strict=True):
+        near = Slot(moment_of(minute) - half_a_day, moment_of(minute) + half_a_day)
+        promised = [slot.end - slot.start for slot in slow.busy if slot.overlaps(near)]
+        assert sum(promised, timedelta()) == candidate.load

@@ -1,0 +1,115 @@
+"""Random salons around a day on which the clocks change, or one like any other."""
+
+from dataclasses import dataclass
+from datetime import time, timedelta
+
+from hypothesis import strategies as st
+from slow_calendar import SlowCalendar
+from wall_clocks import CHANGES_WITHIN_A_DAY, MINUTE, Change, moment_of
+
+from booking_core.calendars import Calendar, Service, WeeklyHours
+from booking_core.slots import TICK, Slot
+
+# Mostly round times, since those meet each other and the hour of the change.
+wall_times = st.one_of(
+    st.sampled_from([time(), time(1, 30), time(2), time(2, 30), time(3), time(9), time(22)]),
+    st.integers(0, 95).map(lambda quarter: time(quarter // 4, quarter % 4 * 15)),
+    st.integers(0, 1439).map(lambda minute: time(minute // 60, minute % 60)),
+)
+
+
+@dataclass
+class RandomSalon:
+    """Staff members at one location or two, who offer one service.
+
+    Attributes:
+        change: The moment around which everything happens.
+        service: What they offer.
+        calendars: Of the staff members; names are in order of ids.
+    """
+
+    change: Change
+    service: Service
+    calendars: list[SlowCalendar]
+
+    def at(self, location_id: int) -> list[SlowCalendar]:
+        """Return the calendars of those who work at a location."""
+        return [slow for slow in self.calendars if slow.calendar.location_id == location_id]
+
+
+def weekly_hours(kind: str, least: int, most: int) -> st.SearchStrategy[list[WeeklyHours]]:
+    """Return shifts or breaks; half of them go on past midnight."""
+    return st.lists(
+        st.builds(WeeklyHours, st.integers(0, 6), st.just(kind), wall_times, wall_times),
+        min_size=least,
+        max_size=most,
+        unique_by=lambda hours: (hours.weekday, hours.starts),
+    )
+
+
+@st.composite
+def slots_around(draw: st.DrawFn, change: Change, longest: int) -> Slot:
+    """Return a slot near the change."""
+    start = change.minute + 5 * draw(st.integers(-400, 400))
+    return Slot(moment_of(start), moment_of(start + draw(st.integers(1, longest))))
+
+
+@st.composite
+def services(draw: st.DrawFn) -> Service:
+    """Return a service."""
+    return Service(
+        1,
+        "Cut",
+        duration=draw(st.sampled_from([5, 20, 45, 60, 120, 600])) * MINUTE,
+        buffer_after=draw(st.sampled_from([0, 1, 10, 15, 60])) * MINUTE,
+        grid=draw(st.sampled_from([1, 7, 10, 15, 30, 60, 90, 1440])) * MINUTE,
+        buffer_before=draw(st.sampled_from([0, 0, 1, 10, 30])) * MINUTE,
+    )
+
+
+@st.composite
+def salons(draw: st.DrawFn, most: int = 3) -> RandomSalon:
+    """Return a salon around a change of the clocks, at a present moment.
+
+    Args:
+        draw: Hypothesis's.
+        most: How many staff members at most.
+    """
+    change = draw(st.sampled_from(CHANGES_WITHIN_A_DAY))
+    elsewhere = Change(draw(st.sampled_from(CHANGES_WITHIN_A_DAY)).zone, change.moment)
+    service = draw(services())
+    now = change.moment - MINUTE * draw(st.integers(-500, 3000))
+    now += draw(st.sampled_from([timedelta(), timedelta(seconds=30), TICK, -TICK]))
+    places = [
+        (
+            number,
+            place,
+            MINUTE * draw(st.sampled_from([0, 0, 1, 60, 1440])),
+            MINUTE * draw(st.sampled_from([1440, 2880, 3600])),
+            draw(st.lists(slots_around(change, 1000), max_size=1)),
+        )
+        for number, place in ((1, change), (2, elsewhere))
+    ]
+    calendars = []
+    for staff_id in range(1, draw(st.integers(1, most)) + 1):
+        location_id, place, notice, horizon, closed = draw(st.sampled_from(places))
+        calendar = Calendar(
+            staff_id=staff_id,
+            staff=f"Staff {staff_id}",
+            location_id=location_id,
+            zone=place.zone_info,
+            minimum_notice=notice,
+            horizon=horizon,
+            hours=draw(weekly_hours("shift", 5, 14)) + draw(weekly_hours("break", 0, 4)),
+            off=draw(st.lists(slots_around(change, 1000), max_size=2)),
+            closed=closed,
+        )
+        busy: list[Slot] = []
+        for slot in sorted(draw(st.lists(slots_around(change, 90), max_size=6))):
+            if not busy or busy[-1].end <= slot.start:
+                busy.append(slot)
+        calendars.append(SlowCalendar(place, calendar, service, now, busy))
+    return RandomSalon(change, service, calendars)
+
+
+calendars = salons(most=1).map(lambda salon: salon.calendars[0])
