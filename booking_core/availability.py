@@ -37,7 +37,9 @@ EPOCH_DAY = EPOCH.toordinal()
 
 # A query for free time is long, and its cost looks high: PostgreSQL would compile it for longer
 # than it takes to run, and plan it anew for each salon's worth of parameters.
-SETTINGS = ("SET LOCAL jit = off", "SET LOCAL plan_cache_mode = force_generic_plan")
+SETTINGS = """
+    SELECT set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)
+"""
 
 WHOSE = (free_time.EVERYBODY, free_time.THERE, free_time.ONE)
 RUNS = {whose: free_time.runs(whose) for whose in WHOSE}
@@ -201,7 +203,7 @@ class Availability:
         rows = self._ask(
             NEAREST[whose],
             Slot(morning, start + FARTHEST),
-            frozenset(self._zones),
+            self._zones.copy() if location_id is None else {time_zone},
             _service(service_id)
             | where
             | {
@@ -269,12 +271,12 @@ class Availability:
             "now": in_utc(self._clock()),
             "earliest": window.start,
             "latest": window.end,
-            **clocks(sorted(zones), window),
+            **clocks(zones, window),
         }
-        with Session(self._engine, "READ COMMITTED", reads_only=True) as session:
-            for setting in SETTINGS:
-                session.send(setting)
-            return session.run(query, parameters, last=True)
+        # Sent together, the two are one transaction, without BEGIN and COMMIT.
+        with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
+            session.send(SETTINGS)
+            return session.run(query, parameters)
 
     def _nobody(
         self, service_id: int, staff_id: int | None, location_id: int | None

@@ -20,22 +20,25 @@ session's time zone, in which a day has 23 hours once a year.
 Manual: 8.17 Range Types, 9.20 Range/Multirange Functions.
 """
 
-# Who offers the service. To be narrowed down by `whose`.
+# Whose time is asked for, of those who offer the service.
+EVERYBODY = ""
+ONE = "AND staff.id = %(staff_id)s::integer"
+THERE = "AND staff.location_id = %(location_id)s::integer"
+_TEAM = """
+    WITH team AS MATERIALIZED (
+         SELECT staff.id, staff.name, staff.location_id{columns}
+           FROM offering JOIN staff ON staff.id = offering.staff_id
+          WHERE service_id = %(service_id)s::integer {whose})"""
 _MEMBERS = """
-      FROM service
-      JOIN offering ON offering.service_id = service.id
-      JOIN staff ON staff.id = offering.staff_id
+      FROM team AS staff
       JOIN location ON location.id = staff.location_id
+      JOIN service ON service.id = %(service_id)s::integer
      CROSS JOIN LATERAL (
            SELECT make_interval(secs => date_part('epoch', duration)) AS lasts,
                   make_interval(secs => date_part('epoch', duration + buffer_after)) AS blocks,
                   make_interval(secs => date_part('epoch', buffer_before)) AS sets_up,
                   date_part('epoch', grid)::bigint AS step
            ) AS service_in_seconds"""
-EVERYBODY = "service.id = %(service_id)s::integer"
-ONE = f"{EVERYBODY} AND staff.id = %(staff_id)s::integer"
-THERE = f"{EVERYBODY} AND location.id = %(location_id)s::integer"
-
 # Starts between `earliest` and `latest`, both included, within notice and horizon.
 _STARTABLE = """
      CROSS JOIN LATERAL (
@@ -43,14 +46,24 @@ _STARTABLE = """
                       + make_interval(secs => date_part('epoch', minimum_notice))) AS earliest,
                   least({latest}, %(now)s::timestamptz
                       + make_interval(secs => date_part('epoch', horizon))) AS latest
+            OFFSET 0
            ) AS bounds
      CROSS JOIN LATERAL (
            SELECT CASE WHEN earliest <= latest
                        THEN tstzrange(earliest, latest, '[]') END AS askable,
                   tstzrange(earliest, greatest(latest, earliest) + lasts) AS touched,
                   floor(date_part('epoch', earliest) / 86400)::integer - 2 AS first_day,
-                  floor(date_part('epoch', latest + lasts) / 86400)::integer + 1 AS last_day
+                  floor(date_part('epoch', greatest(latest, earliest) + lasts) / 86400)::integer + 1
+                      AS last_day
+            OFFSET 0  -- worked out once, not wherever it is used
            ) AS asked
+     CROSS JOIN LATERAL (  -- on most days no clock changes, and one offset does for all
+           SELECT (SELECT ahead FROM {clock}
+                    WHERE clock.zone = time_zone
+                      AND clock.walls @> tsrange(date '1970-01-01' + first_day,
+                                                 date '1970-01-01' + last_day + 2)) AS steady
+            OFFSET 0
+           ) AS clocks
      CROSS JOIN LATERAL (
            SELECT range_agg(during) FILTER (WHERE kind = 'shift')
                   - coalesce(range_agg(during) FILTER (WHERE kind = 'break'), '{{}}')
@@ -68,14 +81,14 @@ _STARTABLE = """
                          date '1970-01-01' + day + (hours.ends <= hours.starts)::integer
                              + hours.ends AS ends
                   ) AS wall
-             JOIN {first_clock}
-               ON first_clock.zone = time_zone AND first_clock.walls @> wall.starts
-             JOIN {last_clock}
-               ON last_clock.zone = time_zone AND last_clock.walls @> wall.ends
             CROSS JOIN LATERAL (
-                  SELECT (wall.starts - make_interval(secs => first_clock.ahead))
+                  SELECT (wall.starts - make_interval(secs => coalesce(steady, (
+                             SELECT ahead FROM {clock}
+                              WHERE clock.zone = time_zone AND clock.walls @> wall.starts))))
                              AT TIME ZONE 'UTC' AS starts,
-                         (wall.ends - make_interval(secs => last_clock.ahead))
+                         (wall.ends - make_interval(secs => coalesce(steady, (
+                             SELECT ahead FROM {clock}
+                              WHERE clock.zone = time_zone AND clock.walls @> wall.ends))))
                              AT TIME ZONE 'UTC' AS ends
                   ) AS instant
             CROSS JOIN LATERAL (  -- empty where the gap in spring swallows it
@@ -126,7 +139,7 @@ _RUNS = """
             WHERE first <= of_day.limit
            ) AS run"""
 
-_DAYS = """
+_DAYS = """{team}
     SELECT time_zone, staff.id, staff.name,
            (date_part('epoch', duration) * 1000000)::bigint, step,
            ARRAY(SELECT unnest(ARRAY[first_start, last_start])
@@ -136,14 +149,21 @@ _DAYS = """
     {members}
     {startable}
     {free}
-     WHERE {whose}
      ORDER BY staff.name, staff.id"""
 
-# The rings come in order and each is worked out by itself, so the first rows are the nearest: the
-# outer LIMIT needs no ORDER BY, which would have all rings worked out.
-_NEAREST = """
+# How far from the wanted start, in seconds, alternatives are looked for: within an hour, six, the
+# following week, and as far as it takes. In a large team it is first asked who is free at that very
+# time, a few at a time. A ring is worked out only where those before it hold too few: they come in
+# order, each is worked out by itself, and the outer LIMIT stops at enough. An ORDER BY there would
+# have all of them worked out.
+_NEAREST = """{team}
     SELECT found.*
-      FROM (VALUES {rings}) AS ring (inside, outside)
+      FROM (SELECT count(*) > 8 AS large FROM team) AS size
+     CROSS JOIN LATERAL (
+           VALUES (-1, 0, 1, 8), (-1, 0, 9, NULL),
+                  (CASE WHEN large THEN 0 ELSE -1 END, 3600, 1, NULL), (3600, 21600, 1, NULL),
+                  (21600, 8 * 86400, 1, NULL), (8 * 86400, 400 * 86400, 1, NULL)
+           ) AS ring (inside, outside, first, last)
      CROSS JOIN LATERAL (
            SELECT time_zone, staff.id, staff.name,
                   (date_part('epoch', duration) * 1000000)::bigint, start
@@ -155,7 +175,8 @@ _NEAREST = """
                     FROM {runs}
                    CROSS JOIN LATERAL generate_series(first_start, last_start, step) AS start
                   ) AS candidate
-            WHERE {whose} AND distance > inside
+            WHERE (large OR outside > 0) AND distance > inside
+              AND place BETWEEN ring.first AND coalesce(ring.last, place)
               AND NOT EXISTS (SELECT FROM unnest(%(refused_staff)s::integer[],
                                                  %(refused_starts)s::bigint[]) AS refused (who, at)
                                WHERE who = staff.id AND at = start)
@@ -163,11 +184,8 @@ _NEAREST = """
             LIMIT %(limit)s::integer
            ) AS found
      LIMIT %(limit)s::integer"""
-# How far from the wanted start, in seconds, starts are looked for: an hour, six, the following
-# week, and as far as it takes. A ring is worked out only where those inside it hold too few.
-_RINGS = "(-1, 3600), (3600, 21600), (21600, 8 * 86400), (8 * 86400, 400 * 86400)"
 
-_CANDIDATES = """
+_CANDIDATES = """{team}
     SELECT time_zone, staff.id,
            EXISTS (SELECT FROM {runs}),
            (SELECT id FROM appointment
@@ -181,28 +199,21 @@ _CANDIDATES = """
                                         {wanted} + interval '12 hours'))
     {members}
     {startable}
-     WHERE {whose}
      ORDER BY staff.name, staff.id"""
 _WANTED = "%(wanted)s::timestamptz"
 
 
-def _clock(name: str) -> str:
-    """Return what wall clocks show, as a table; see `zones.clocks`."""
-    return f"""unnest(%(zones)s::text[], %(instants)s::tstzrange[], %(walls)s::tsrange[],
-                  %(ahead)s::integer[]) AS {name} (zone, instants, walls, ahead)"""
+# What wall clocks show, as a table; see `zones.clocks`.
+_CLOCK = """unnest(%(zones)s::text[], %(instants)s::tstzrange[], %(walls)s::tsrange[],
+                  %(ahead)s::integer[]) AS clock (zone, instants, walls, ahead)"""
 
 
 def _startable(earliest: str, latest: str) -> str:
-    return _STARTABLE.format(
-        earliest=earliest,
-        latest=latest,
-        first_clock=_clock("first_clock"),
-        last_clock=_clock("last_clock"),
-    )
+    return _STARTABLE.format(earliest=earliest, latest=latest, clock=_CLOCK)
 
 
 def _runs(multirange: str) -> str:
-    return _RUNS.format(multirange=multirange, clock=_clock("clock"))
+    return _RUNS.format(multirange=multirange, clock=_CLOCK)
 
 
 def runs(whose: str) -> str:
@@ -215,11 +226,11 @@ def runs(whose: str) -> str:
         whose: `EVERYBODY`, `ONE` or `THERE`.
     """
     return _DAYS.format(
+        team=_TEAM.format(columns="", whose=whose),
         members=_MEMBERS,
         startable=_startable("%(earliest)s::timestamptz", "%(latest)s::timestamptz"),
         free=_FREE,
         runs=_runs("free"),
-        whose=whose,
     )
 
 
@@ -233,16 +244,16 @@ def nearest(whose: str) -> str:
         whose: `EVERYBODY` or `THERE`.
     """
     radius = "make_interval(secs => outside)"
+    place = "row_number() OVER (ORDER BY staff.id <> %(staff_id)s::integer, name, staff.id)"
     return _NEAREST.format(
+        team=_TEAM.format(columns=f", {place} AS place", whose=whose),
         members=_MEMBERS,
         startable=_startable(
             f"greatest(%(earliest)s::timestamptz, {_WANTED} - {radius})", f"{_WANTED} + {radius}"
         ),
         free=_FREE,
         runs=_runs("free"),
-        rings=_RINGS,
         wanted=_WANTED,
-        whose=whose,
     )
 
 
@@ -257,9 +268,9 @@ def candidates(whose: str) -> str:
         whose: `EVERYBODY` or `THERE`.
     """
     return _CANDIDATES.format(
+        team=_TEAM.format(columns="", whose=whose),
         members=_MEMBERS,
         startable=_startable(_WANTED, _WANTED),
         runs=_runs("startable"),
         wanted=_WANTED,
-        whose=whose,
     )

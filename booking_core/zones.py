@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from booking_core.slots import Slot
 
@@ -65,9 +65,13 @@ def clocks(zones: Iterable[str], window: Slot) -> dict[str, object]:
     They are arrays of one length, written out: `zones`, `instants`, `walls` and, in seconds,
     `ahead`.
     """
-    first, last = window.start.date(), window.end.date()
-    days = (first.toordinal() - MARGIN, last.toordinal() + MARGIN)
-    known = [(zone, stretch) for zone in zones for stretch in stretches(zone, *days)]
+    first, last = window.start.toordinal() - MARGIN, window.end.toordinal() + MARGIN
+    return dict(_clocks(tuple(sorted(zones)), first, last))
+
+
+@lru_cache(maxsize=1000)
+def _clocks(zones: tuple[str, ...], first: int, last: int) -> Mapping[str, str]:
+    known = [(zone, stretch) for zone in zones for stretch in stretches(zone, first, last)]
     return {
         "zones": _array(zone for zone, _ in known),
         "instants": _array(stretch.instants for _, stretch in known),

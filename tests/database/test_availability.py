@@ -436,7 +436,7 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     add = Wire.add
 
     def note(wire: Wire, sql: str, *parameters: Any) -> None:  # noqa: ANN401 - as the wire's own
-        asked.extend([sql] * ("SELECT" in sql))
+        asked.extend([sql] * ("FROM" in sql))  # more than a setting
         add(wire, sql, *parameters)
 
     monkeypatch.setattr(Wire, "add", note)
