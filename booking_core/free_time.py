@@ -90,6 +90,7 @@ _STARTABLE = """
                              SELECT ahead FROM {clock}
                               WHERE clock.zone = time_zone AND clock.walls @> wall.ends))))
                              AT TIME ZONE 'UTC' AS ends
+                   OFFSET 0
                   ) AS instant
             CROSS JOIN LATERAL (  -- empty where the gap in spring swallows it
                   SELECT tstzrange(instant.starts, greatest(instant.starts, instant.ends)) AS during
@@ -125,6 +126,7 @@ _RUNS = """
                        THEN floor(date_part('epoch', upper(piece)) + ahead)
                        ELSE ceil(date_part('epoch', upper(piece * clock.instants)) + ahead) - 1
                        END AS to_wall
+            OFFSET 0
            ) AS wall_seconds
      CROSS JOIN LATERAL generate_series(
            floor(from_wall / 86400)::bigint, floor(to_wall / 86400)::bigint) AS day
@@ -132,6 +134,7 @@ _RUNS = """
            SELECT day * 86400
                   + ceil(greatest(from_wall - day * 86400, 0) / step)::bigint * step AS first,
                   least(to_wall::bigint, day * 86400 + 86399) AS limit
+            OFFSET 0
            ) AS of_day
      CROSS JOIN LATERAL (
            SELECT first - ahead AS first_start,

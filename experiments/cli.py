@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
-    r"""Shows, measures and proves which lock strategies on PostgreSQL book a slot once.
+    """Shows, measures and proves which lock strategies on PostgreSQL book a slot once.
 
     \b
     Example:
@@ -64,7 +64,7 @@ for command in (bench_command, explore_command, load_command):
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def report_command(*, profile: str, out: Path, settings: tuple[str, ...], as_json: bool) -> None:
-    r"""Run the notebooks of a profile and publish what came of them as one folder.
+    """Run the notebooks of a profile and publish what came of them as one folder.
 
     The exit code is 1 where a verdict failed or a notebook crashed; the report tells which.
 
@@ -109,7 +109,7 @@ def _overrides(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 @main.command("strategies")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 def strategies_command(*, as_json: bool) -> None:
-    r"""List the strategies, sound ones and exhibits, with their traits.
+    """List the strategies, sound ones and exhibits, with their traits.
 
     \b
     Examples:
@@ -198,7 +198,7 @@ def race_command(  # noqa: PLR0913 - a command has as many options
     csv: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Race clients on warm connections for slots, and ask the database what came of it.
+    """Race clients on warm connections for slots, and ask the database what came of it.
 
     \b
     Examples:

@@ -12,6 +12,7 @@ import pandas as pd
 from experiments.bench import Benchmark, Plan, bench, profile
 from experiments.bench.bench import REFERENCES
 from experiments.bench.contenders import ServiceContender, everybody, find_contender
+from experiments.bench.listing import ListingPlan, listing
 from experiments.complaints import in_a_sentence
 from experiments.tables import MISSING, to_text
 
@@ -83,7 +84,7 @@ def bench_command(  # noqa: PLR0913 - a command has as many options
     profiled: bool,
     as_json: bool,
 ) -> None:
-    r"""Measure the service beside pgbench on the same server, in rounds that alternate.
+    """Measure the service beside pgbench on the same server, in rounds that alternate.
 
     A contender is service:STRATEGY, which is BookingService.book in a tight loop from client
     processes, or pgbench with the origin's statements, our statements, our function, or a bare
@@ -95,7 +96,7 @@ def bench_command(  # noqa: PLR0913 - a command has as many options
     Examples:
       booking-lab bench
       booking-lab bench --json --rounds 3 --clients 20,100
-      booking-lab bench --workload hot_slot --contender service:function \
+      booking-lab bench --workload hot_slot --contender service:function \\
         --contender service:function+alternatives --contender pgbench:function
       booking-lab bench --profile --contender service:advisory
     """
@@ -124,6 +125,66 @@ def bench_command(  # noqa: PLR0913 - a command has as many options
     for sentence in result.wrong():
         click.secho(sentence, err=True, fg="red")
     sys.exit(1 if result.wrong() else 0)
+
+
+@bench_command.command("availability")
+@click.option(
+    "--staff", callback=_numbers, default="1,20,500", show_default=True, metavar="N,N,…",
+    help="Whose free slots are listed: 1, 20 or 500 staff members'.",
+)  # fmt: skip
+@click.option(
+    "--days", callback=_numbers, default="1,30", show_default=True, metavar="N,N,…",
+    help="For how many days.",
+)  # fmt: skip
+@click.option(
+    "--appointments", callback=_numbers, default="10000,1000000", show_default=True,
+    metavar="N,N,…", help="How many are in the table.",
+)  # fmt: skip
+@click.option(
+    "--rounds", type=int, default=ListingPlan.rounds, show_default=True, help="Turns of each way."
+)
+@click.option("--plan", "planned", is_flag=True, help="Show how PostgreSQL answers, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON list.")
+def availability_command(  # noqa: PLR0913 - as above
+    *,
+    staff: list[int],
+    days: list[int],
+    appointments: list[int],
+    rounds: int,
+    planned: bool,
+    as_json: bool,
+) -> None:
+    """Measure what a list of free slots costs, in three ways that must give one answer.
+
+    query is booking_core's: multiranges in PostgreSQL. sweep fetches rules and appointments and
+    sweeps over them in Python. grid tries every start with NOT EXISTS in PostgreSQL. The exit code
+    is 1 where the answers differ, or where the plan does not use the index.
+
+    \b
+    Examples:
+      booking-lab bench availability
+      booking-lab bench availability --json --staff 1,20 --appointments 1000000
+      booking-lab bench availability --staff 1 --days 1 --plan
+    """
+    with in_a_sentence():
+        found = listing(
+            ListingPlan(staff, days, appointments, rounds), progress=sys.stderr.isatty()
+        )
+    frame = found.medians()
+    if as_json:
+        click.echo(json.dumps(json.loads(frame.to_json(orient="records")), indent=2))
+    else:
+        _print(frame, ["appointments", "staff", "days"], as_json=False)
+    for number, plan in found.plans.items():
+        if planned:
+            click.echo(
+                f"\nOne staff member, one day, {number:,} appointments:\n{plan}", err=as_json
+            )
+    for sentence in found.differences:
+        click.secho(sentence, err=True, fg="red")
+    if not found.uses_index():
+        click.secho("The plan does not use the index on appointments.", err=True, fg="red")
+    sys.exit(1 if found.differences or not found.uses_index() else 0)
 
 
 def _profiles(plan: Plan) -> Iterator[pd.DataFrame]:

@@ -60,7 +60,7 @@ def explore_command(  # noqa: PLR0913 - a command has as many options
     replayed: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Try every order in which the clients' statements can run, on the real server.
+    """Try every order in which the clients' statements can run, on the real server.
 
     The exit code is 1 where a property breaks, with the schedule that breaks it.
 

@@ -123,7 +123,7 @@ def load_command(
       booking-lab load --executor constant-arrival-rate --rate 200 --duration 10 --vus 20
           --staff 50 --skew uniform --hold-ms 0 --threshold 'booking_duration:p(95)<200'
       booking-lab load --strategy advisory_try --pool 10 --summary summary.json
-    """  # noqa: D301 - a real backspace is click's mark of what it must not wrap
+    """
     with in_a_sentence():
         conditions = [Threshold.parse(written) for written in thresholds]
         for condition in conditions:

@@ -15,12 +15,12 @@ def _run(*words: str) -> Result:
     return CliRunner().invoke(main, words)
 
 
-@pytest.mark.parametrize("command", ["bench", "explore", "load", "race", "report", "strategies"])
+@pytest.mark.parametrize("command", [*sorted(main.commands), "bench availability"])
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
-    """--help is enough to start with."""
-    result = _run(command, "--help")
+    """--help is enough to start with, and its examples stand on lines of their own."""
+    result = _run(*command.split(), "--help")
     assert result.exit_code == 0
-    assert f"booking-lab {command}" in result.stdout
+    assert f"\n    booking-lab {command}" in result.stdout
 
 
 def test_strategies_are_listed_with_their_traits() -> None:
@@ -70,3 +70,27 @@ def test_a_wrong_word_is_answered_in_a_sentence(words: list[str], said: str) -> 
     assert result.exit_code == 2
     assert said in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_lists_of_free_slots_are_measured_and_compared() -> None:
+    """Programs are given a list; the three ways agree, or the exit code says so."""
+    words = ["--staff", "1,20", "--days", "1", "--appointments", "10000", "--rounds", "1"]
+    result = _run("bench", "availability", *words, "--json")
+    assert result.exit_code == 0, result.output
+    seen = json.loads(result.stdout)
+    assert [(staff, way) for staff in (1, 20) for way in ("grid", "query", "sweep")] == [
+        (row["staff"], row["lister"]) for row in seen
+    ]
+    assert all(row["milliseconds"] > 0 and row["ratio_to_best_other"] > 0 for row in seen)
+    shown = _run("bench", "availability", *words, "--plan").stdout
+    assert "using appointment_blocked on appointment" in shown
+
+
+@pytest.mark.parametrize(
+    "words", [("--staff", "7"), ("--days", "90"), ("--appointments", "1"), ("--rounds", "0")]
+)
+def test_absurd_lists_are_refused_in_a_sentence(words: tuple[str, ...]) -> None:
+    """Before a database is made."""
+    result = _run("bench", "availability", *words)
+    assert result.exit_code == 2
+    assert "must" in result.output
