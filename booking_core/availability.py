@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -34,6 +34,7 @@ FARTHEST = timedelta(days=400)  # from a lost slot to what is offered instead; s
 MOST_DAYS = 400  # that are listed at a time
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_DAY = EPOCH.toordinal()
+NO_BRACES = str.maketrans("", "", "{}")
 
 # A query for free time is long, and its cost looks high: PostgreSQL would compile it for longer
 # than it takes to run, and plan it anew for each salon's worth of parameters.
@@ -322,13 +323,12 @@ def _whose(staff_id: int | None, location_id: int | None) -> tuple[str, dict[str
 
 
 def _free_time(  # noqa: PLR0913, PLR0917 - as many columns
-    time_zone: str, staff_id: int, staff: str, duration: int, step: int, written: str
+    time_zone: str, staff_id: int, staff: str, duration: int, step: int, written: str | None
 ) -> FreeTime:
     """Return what a row of `free_time.runs` says."""
-    bounds = [int(each) for each in written[1:-1].split(",")] if written != "{}" else []
-    runs = tuple(
-        range(first, last + 1, step) for first, last in zip(bounds[::2], bounds[1::2], strict=True)
-    )
+    # Runs are disjoint, so their bounds can be put in order one by one.
+    bounds = sorted(map(int, written.translate(NO_BRACES).split(","))) if written else []
+    runs = tuple(map(range, bounds[::2], bounds[1::2], repeat(step)))
     return FreeTime(staff_id, staff, time_zone, timedelta(microseconds=duration), runs)
 
 

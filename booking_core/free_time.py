@@ -90,7 +90,6 @@ _STARTABLE = """
                              SELECT ahead FROM {clock}
                               WHERE clock.zone = time_zone AND clock.walls @> wall.ends))))
                              AT TIME ZONE 'UTC' AS ends
-                   OFFSET 0
                   ) AS instant
             CROSS JOIN LATERAL (  -- empty where the gap in spring swallows it
                   SELECT tstzrange(instant.starts, greatest(instant.starts, instant.ends)) AS during
@@ -119,13 +118,18 @@ _FREE = """
 # with each day.
 _RUNS = """
            unnest({multirange}) AS piece
-      JOIN {clock} ON clock.zone = time_zone AND clock.instants && piece
      CROSS JOIN LATERAL (
-           SELECT date_part('epoch', lower(piece * clock.instants)) + ahead AS from_wall,
-                  CASE WHEN upper_inc(piece * clock.instants)
-                       THEN floor(date_part('epoch', upper(piece)) + ahead)
-                       ELSE ceil(date_part('epoch', upper(piece * clock.instants)) + ahead) - 1
-                       END AS to_wall
+           SELECT steady AS ahead, piece AS part WHERE steady IS NOT NULL
+            UNION ALL
+           SELECT ahead, piece * instants
+             FROM {clock}
+            WHERE steady IS NULL AND clock.zone = time_zone AND clock.instants && piece
+           ) AS by_clock
+     CROSS JOIN LATERAL (
+           SELECT date_part('epoch', lower(part)) + ahead AS from_wall,
+                  CASE WHEN upper_inc(part)
+                       THEN floor(date_part('epoch', upper(part)) + ahead)
+                       ELSE ceil(date_part('epoch', upper(part)) + ahead) - 1 END AS to_wall
             OFFSET 0
            ) AS wall_seconds
      CROSS JOIN LATERAL generate_series(
@@ -138,17 +142,16 @@ _RUNS = """
            ) AS of_day
      CROSS JOIN LATERAL (
            SELECT first - ahead AS first_start,
-                  first - ahead + (of_day.limit - first) / step * step AS last_start
+                  first - ahead + (of_day.limit - first) / step * step + 1 AS stop
             WHERE first <= of_day.limit
            ) AS run"""
 
 _DAYS = """{team}
     SELECT time_zone, staff.id, staff.name,
            (date_part('epoch', duration) * 1000000)::bigint, step,
-           ARRAY(SELECT unnest(ARRAY[first_start, last_start])
-                   FROM {runs}
-                  WHERE day BETWEEN %(first_day)s::integer AND %(last_day)s::integer
-                  ORDER BY 1)::text
+           (SELECT array_agg(ARRAY[first_start, stop])::text
+              FROM {runs}
+             WHERE day BETWEEN %(first_day)s::integer AND %(last_day)s::integer)
     {members}
     {startable}
     {free}
@@ -176,7 +179,7 @@ _NEAREST = """{team}
             CROSS JOIN LATERAL (
                   SELECT start, abs(start - date_part('epoch', {wanted})) AS distance
                     FROM {runs}
-                   CROSS JOIN LATERAL generate_series(first_start, last_start, step) AS start
+                   CROSS JOIN LATERAL generate_series(first_start, stop - 1, step) AS start
                   ) AS candidate
             WHERE (large OR outside > 0) AND distance > inside
               AND place BETWEEN ring.first AND coalesce(ring.last, place)
@@ -223,7 +226,8 @@ def runs(whose: str) -> str:
     """Return the query for the free runs of days on the wall, a row for each staff member.
 
     Rows: the time zone, the id, the name, the service's duration in microseconds, its grid in
-    seconds, and the runs, first and last start in turn, as PostgreSQL writes an array.
+    seconds, and for each run, in any order, its first start and a second after its last one, as
+    PostgreSQL writes an array of pairs; null where there are none.
 
     Args:
         whose: `EVERYBODY`, `ONE` or `THERE`.
