@@ -9,8 +9,8 @@ For each staff member who offers a service:
 
 `busy` pieces are open at both ends: a service may begin at the instant at which what another one
 blocks has ended. What is left are the instants at which the service can begin; those on the grid
-of the wall clock are offered. They come as runs, that is first and last start, in seconds since
-1970, so that a month of starts is a few dozen numbers.
+of the wall clock are offered. They come as runs, each a first start and where it stops, in seconds
+since 1970, so that a month of starts is a few dozen numbers.
 
 No query a day or a slot: PostgreSQL visits the index on (staff_id, blocked) once a staff member.
 
