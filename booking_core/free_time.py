@@ -51,19 +51,26 @@ _STARTABLE = """
      CROSS JOIN LATERAL (
            SELECT CASE WHEN earliest <= latest
                        THEN tstzrange(earliest, latest, '[]') END AS askable,
-                  tstzrange(earliest, greatest(latest, earliest) + lasts) AS touched,
-                  floor(date_part('epoch', earliest) / 86400)::integer - 2 AS first_day,
-                  floor(date_part('epoch', greatest(latest, earliest) + lasts) / 86400)::integer + 1
-                      AS last_day
+                  tstzrange(earliest, greatest(earliest, latest) + lasts) AS touched,
+                  date_part('epoch', earliest) AS first_second,
+                  date_part('epoch', greatest(earliest, latest) + lasts) AS last_second
             OFFSET 0  -- worked out once, not wherever it is used
            ) AS asked
      CROSS JOIN LATERAL (  -- on most days no clock changes, and one offset does for all
            SELECT (SELECT ahead FROM {clock}
                     WHERE clock.zone = time_zone
-                      AND clock.walls @> tsrange(date '1970-01-01' + first_day,
-                                                 date '1970-01-01' + last_day + 2)) AS steady
+                      AND clock.walls @> tsrange(
+                              timestamp '1970-01-01' + make_interval(secs => first_second - 259200),
+                              timestamp '1970-01-01' + make_interval(secs => last_second + 259200))
+                  ) AS steady
             OFFSET 0
            ) AS clocks
+     CROSS JOIN LATERAL (  -- the days on the wall whose shifts may matter, and the one before
+           SELECT floor((first_second + coalesce(steady, -86400)) / 86400)::integer - 1
+                      AS first_day,
+                  floor((last_second + coalesce(steady, 86400)) / 86400)::integer AS last_day
+            OFFSET 0
+           ) AS days
      CROSS JOIN LATERAL (
            SELECT range_agg(during) FILTER (WHERE kind = 'shift')
                   - coalesce(range_agg(during) FILTER (WHERE kind = 'break'), '{{}}')
@@ -75,7 +82,7 @@ _STARTABLE = """
                                  AND closure.during && touched), '{{}}') AS open
              FROM generate_series(first_day, last_day) AS day
              JOIN working_hours AS hours  -- the first of January 1970 was a Thursday
-               ON hours.staff_id = staff.id AND hours.weekday = (day + 3) %% 7
+               ON hours.staff_id = staff.id AND hours.weekday = ((day + 3) %% 7 + 7) %% 7
             CROSS JOIN LATERAL (
                   SELECT date '1970-01-01' + day + hours.starts AS starts,
                          date '1970-01-01' + day + (hours.ends <= hours.starts)::integer
