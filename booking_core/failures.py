@@ -24,7 +24,7 @@ from booking_core.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection, Engine
 
@@ -35,31 +35,34 @@ class OverlapRefused(BookingError):
     outcome = "conflict"
 
 
+MEANINGS: dict[str, Callable[[], BookingError]] = {
+    "40001": lambda: SerializationFailure("Concurrent bookings got in each other's way."),
+    "40P01": lambda: Deadlock("Two transactions waited for each other."),
+    "26000": lambda: SerializationFailure("Prepared statements were deallocated meanwhile."),
+    "55P03": SlotBusy,
+    # statement_timeout, the only limit there is on some servers to waiting for a lock
+    "57014": lambda: SlotBusy("The database did not answer in time, and was stopped; try again."),
+    "23P01": OverlapRefused,
+    "23503": lambda: InvalidRequest("GONE", "The staff member or service was removed meanwhile."),
+    "25006": lambda: DatabaseUnavailable("The database takes no changes; nothing was written."),
+}
+
+
 def explain(error: BaseException | None, *, sent_commit: bool) -> BookingError | None:
     """Return what an error of the driver's means; nothing where it is a fault of ours."""
-    match getattr(error, "sqlstate", None):
-        case "40001":
-            return SerializationFailure("Concurrent bookings got in each other's way.")
-        case "40P01":
-            return Deadlock("Two transactions waited for each other.")
-        case "26000":
-            return SerializationFailure("Prepared statements were deallocated meanwhile.")
-        case "55P03":
-            return SlotBusy()
-        case "23P01":
-            return OverlapRefused()
-        case "23503":
-            return InvalidRequest("GONE", "The staff member or service was removed meanwhile.")
-        case "23505" if "idempotency_key" in str(error):
-            return SerializationFailure("A request with the same key was booked meanwhile.")
-        case sqlstate if _is_lost(error, sqlstate):
-            if sent_commit:
-                return OutcomeUnknown(
-                    "The connection was lost before the answer came; the request may have been "
-                    "booked. Repeat it with the same idempotency key."
-                )
-            return DatabaseUnavailable("The database can't be reached; nothing was written.")
-    return None
+    sqlstate = getattr(error, "sqlstate", None)
+    if sqlstate in MEANINGS:
+        return MEANINGS[sqlstate]()
+    if sqlstate == "23505" and "idempotency_key" in str(error):
+        return SerializationFailure("A request with the same key was booked meanwhile.")
+    if not _is_lost(error, sqlstate):
+        return None
+    if sent_commit:
+        return OutcomeUnknown(
+            "The connection was lost before the answer came; the request may have been booked. "
+            "Repeat it with the same idempotency key."
+        )
+    return DatabaseUnavailable("The database can't be reached; nothing was written.")
 
 
 def _is_lost(error: BaseException | None, sqlstate: str | None) -> bool:

@@ -93,6 +93,7 @@ def _sqlstate(code: str) -> Callable[[Any], None]:
 TRIED_AGAIN: list[Any] = [
     pytest.param(_busy, SlotBusy, id="busy"),
     pytest.param(_sqlstate("55P03"), SlotBusy, id="lock_not_available"),
+    pytest.param(_sqlstate("57014"), SlotBusy, id="query_canceled"),
     pytest.param(_sqlstate("40001"), SerializationFailure, id="serialization_failure"),
     pytest.param(_sqlstate("40P01"), Deadlock, id="deadlock_detected"),
 ]
@@ -442,6 +443,26 @@ def test_a_session_that_an_administrator_lets_time_out_is_a_lost_one(
         wait_to_be_ended()
     with pytest.raises(DatabaseUnavailable):
         service.book(**desk.ask())
+    assert [] == desk.rows()
+
+
+def test_a_statement_timeout_while_a_lock_is_waited_for_is_busy(desk: Desk, client: Engine) -> None:
+    """A common setting in production: nobody waits for ever, and nothing is written."""
+    with client.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("SET statement_timeout = '50ms'")
+    with desk.engine.begin() as holder:
+        holder.exec_driver_sql("LOCK TABLE appointment IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(SlotBusy, match="did not answer in time"):
+            desk.service(engine=client).book(**desk.ask())
+    assert [] == desk.rows()
+
+
+def test_a_database_that_takes_no_changes_is_an_outcome(desk: Desk, client: Engine) -> None:
+    """A standby that was asked by mistake, say."""
+    with client.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("SET default_transaction_read_only = on")
+    with pytest.raises(DatabaseUnavailable, match="takes no changes"):
+        desk.service(engine=client).book(**desk.ask())
     assert [] == desk.rows()
 
 
