@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from booking_core.requests import Appointment
     from booking_core.wire import Rows
 
 ENOUGH = 5
@@ -44,7 +45,11 @@ SETTINGS = """
 
 WHOSE = (free_time.EVERYBODY, free_time.THERE, free_time.ONE)
 RUNS = {whose: free_time.runs(whose) for whose in WHOSE}
-NEAREST = {whose: free_time.nearest(whose) for whose in WHOSE}
+NEAREST = {
+    (whose, moves): free_time.nearest(whose, moves=moves)
+    for whose in WHOSE
+    for moves in (False, True)
+}
 CANDIDATES = {whose: free_time.candidates(whose) for whose in WHOSE}
 
 
@@ -172,6 +177,7 @@ class Availability:
         *,
         staff_id: int = 0,
         location_id: int | None = None,
+        moves: Appointment | None = None,
         refused: Iterable[FreeSlot] = (),
         limit: int = ENOUGH,
     ) -> list[FreeSlot]:
@@ -187,6 +193,8 @@ class Availability:
             time_zone: On whose wall the wanted day begins, an IANA name.
             staff_id: With whom, if with somebody.
             location_id: Where; everywhere if left out.
+            moves: The appointment that is to be moved: it is not in its own way, and where it is
+                now is no alternative.
             refused: Slots that the client does not want either.
             limit: How many are wanted.
 
@@ -196,13 +204,14 @@ class Availability:
         place = ZoneInfo(time_zone)
         morning = instant(start.astimezone(place).date(), time(), place)
         whose, where = _whose(None, location_id)
-        turned_down = list(refused)
-        for each in turned_down:
+        unwanted = [(moves.staff_id, moves.slot.start)] if moves else []
+        for each in refused:
             if not isinstance(each, FreeSlot):
                 raise InvalidRequest("BAD_REFUSAL", f"{shortened(each)} was never offered.")
+            unwanted.append((each.staff_id, each.slot.start))
         self._zones.add(time_zone)
         rows = self._ask(
-            NEAREST[whose],
+            NEAREST[whose, moves is not None],
             Slot(morning, start + FARTHEST),
             self._zones.copy() if location_id is None else {time_zone},
             _service(service_id)
@@ -210,8 +219,9 @@ class Availability:
             | {
                 "wanted": start,
                 "staff_id": staff_id,
-                "refused_staff": [slot.staff_id for slot in turned_down],
-                "refused_starts": [_seconds(slot.slot.start) for slot in turned_down],
+                "moved_id": moves.id if moves else None,
+                "refused_staff": [who for who, _ in unwanted],
+                "refused_starts": [_seconds(at) for _, at in unwanted],
                 "limit": limit,
             },
         )

@@ -342,6 +342,7 @@ class BookingService:
             calendar.zone.key,
             staff_id=staff_id,
             location_id=location_id,
+            moves=lost.moves,
             refused=refused,
             limit=self._offers,
         )

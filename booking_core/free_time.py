@@ -113,11 +113,12 @@ _FREE = """
      CROSS JOIN LATERAL (
            SELECT startable - coalesce(
                       range_agg(tstzrange(lower(blocked) - blocks, upper(blocked) + sets_up, '()')),
-                      '{}') AS free
+                      '{{}}') AS free
              FROM appointment
             WHERE appointment.staff_id = staff.id AND status = 'confirmed'
               AND blocked && tstzrange(lower(askable) - sets_up, upper(askable) + blocks)
               AND NOT isempty(startable)  -- or there is nothing to look at
+              {others}
            ) AS rest"""
 
 # The starts on the grid within a multirange. A piece is closed at both ends, so its last instant
@@ -243,12 +244,12 @@ def runs(whose: str) -> str:
         team=_TEAM.format(columns="", whose=whose),
         members=_MEMBERS,
         startable=_startable("%(earliest)s::timestamptz", "%(latest)s::timestamptz"),
-        free=_FREE,
+        free=_FREE.format(others=""),
         runs=_runs("free"),
     )
 
 
-def nearest(whose: str) -> str:
+def nearest(whose: str, *, moves: bool) -> str:
     """Return the query for the best starts instead of a lost one.
 
     Rows: the time zone, the id, the name, the service's duration in microseconds, the start in
@@ -256,6 +257,7 @@ def nearest(whose: str) -> str:
 
     Args:
         whose: `EVERYBODY` or `THERE`.
+        moves: Whether an appointment is to be moved, which is not in its own way.
     """
     radius = "make_interval(secs => outside)"
     place = "row_number() OVER (ORDER BY staff.id <> %(staff_id)s::integer, name, staff.id)"
@@ -265,7 +267,7 @@ def nearest(whose: str) -> str:
         startable=_startable(
             f"greatest(%(earliest)s::timestamptz, {_WANTED} - {radius})", f"{_WANTED} + {radius}"
         ),
-        free=_FREE,
+        free=_FREE.format(others="AND id <> %(moved_id)s::bigint" if moves else ""),
         runs=_runs("free"),
         wanted=_WANTED,
     )

@@ -420,6 +420,23 @@ def test_alternatives_to_a_move_are_offered_too(desk: Desk) -> None:
     )
 
 
+def test_an_appointment_is_not_in_the_way_of_its_own_move(desk: Desk) -> None:
+    """Half an hour later is taken; a quarter of an hour later overlaps only where it was."""
+    service = desk.service(offers=40)
+    mine = service.book(**desk.ask(start=TEN)).appointment
+    service.book(**desk.ask(start=TEN + HOUR, client="Bob"))
+    with pytest.raises(BookingConflict) as conflict:
+        service.reschedule(mine.id, start=TEN + 30 * MINUTE)
+    with_amara = [
+        (free.slot.start - TEN) // MINUTE
+        for free in conflict.value.alternatives
+        if free.staff == "Amara" and abs(free.slot.start - TEN) <= HOUR
+    ]
+    assert [-15, -30, -45, -60] == with_amara  # and not where it is now
+    moved = service.reschedule(mine.id, start=TEN - 15 * MINUTE)
+    assert moved.appointment.id == mine.id
+
+
 def test_so_many_are_offered_as_are_wanted(desk: Desk) -> None:
     """An experiment that does not look at alternatives need not pay for them."""
     desk.service().book(**desk.ask())
