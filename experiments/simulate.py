@@ -29,7 +29,7 @@ import simpy
 from experiments.catalogue import find_strategy
 from experiments.model.answers import ANSWERED, Answers
 from experiments.model.attempt import Attempt, Server
-from experiments.model.machine import Calendar, Computer, Interpreter, Log, Network, Pool
+from experiments.model.machine import Calendar, Computer, Interpreter, Log, Network, Pool, Rest
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from booking_core.strategies import Strategy
     from experiments.model.calibration import Calibration
     from experiments.model.cells import Cell
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,24 @@ class Site:
     cores: int | None = None
     apart: bool = False
     two_phase: bool = False
+
+
+class User:
+    """A client: a thread of a Python process.
+
+    Args:
+        interpreter: The process.
+        rest: The thread's.
+    """
+
+    def __init__(self, interpreter: Interpreter, rest: Rest) -> None:
+        self._interpreter = interpreter
+        self._rest = rest
+
+    def work(self, seconds: float) -> Generator[simpy.Event, Any, None]:
+        """Work for so many seconds, or longer after a rest."""
+        yield from self._interpreter.work(seconds * self._rest.over())
+        self._rest.begin()
 
 
 class Simulation:
@@ -84,6 +101,7 @@ class Simulation:
         self.cell = cell
         self._strategy = strategy or find_strategy(cell.strategy)
         self._source = Random(f"{seed}, {cell}")  # noqa: S311 - no secret
+        self._machine = machine
         self._scripts = recorded.scripts(held=cell.hold_ms > 0, one_by_one=cell.one_by_one)
         self._way = recorded.way(one_by_one=cell.one_by_one)
         self._vain_s = recorded.vain_s
@@ -109,7 +127,7 @@ class Simulation:
         ]
         pool = cell.pool or cell.clients
         self._pools = [
-            Pool(self.env, max(1, cell.share(pool, each)), client)
+            Pool(self.env, self._rests(max(1, cell.share(pool, each)), server=True), client)
             for each, client in enumerate(self._clients)
         ]
         self._calendars: dict[object, Calendar] = {}
@@ -157,13 +175,16 @@ class Simulation:
         )
 
     def _client(self, process: int, numbers: Iterator[int]) -> Generator[simpy.Event, Any, None]:
+        user = self._user(process)
         while True:
-            yield from self._request(process, *self.cell.target(next(numbers)))
+            yield from self._request(process, user, *self.cell.target(next(numbers)))
 
     def _arrivals(self, rate: float) -> Generator[simpy.Event, Any, None]:
         for number in count():
             yield self.env.timeout(self._source.expovariate(rate))
-            self.env.process(self._request(number % self.cell.crew, *self.cell.target(number)))
+            process = number % self.cell.crew
+            request = self._request(process, self._user(process), *self.cell.target(number))
+            self.env.process(request)
 
     def _once(
         self, client: int, comes: float, front: simpy.Resource | None
@@ -171,8 +192,9 @@ class Simulation:
         yield self.env.timeout(comes)
         calendar, place = self.cell.target(client)
         process = client % self.cell.crew
+        user = self._user(process)
         if front is None:
-            yield from self._request(process, calendar, place)
+            yield from self._request(process, user, calendar, place)
             return
         started = self.env.now
         with front.request() as turn:
@@ -180,72 +202,85 @@ class Simulation:
             if place in self._at(calendar).taken:
                 self.answers.append((started, self.env.now, "conflict", 0))
             else:
-                yield from self._request(process, calendar, place, started)
+                yield from self._request(process, user, calendar, place, started=started)
+
+    def _user(self, process: int) -> User:
+        return User(self._clients[process], self._rests(1, server=False)[0])
 
     def _request(
-        self, process: int, calendar: int, place: int, started: float | None = None
+        self,
+        process: int,
+        user: User,
+        calendar: int,
+        place: int,
+        *,
+        started: float | None = None,
     ) -> Generator[simpy.Event, Any, None]:
         """Try a request until it is answered; between two tries no connection is held."""
         started = self.env.now if started is None else started
         retry = self._strategy.retry
         for attempt in count(1):
-            yield from self._pools[process].take()
-            self.server.computer.open += 1
-            outcome = yield from self._attempt(self._clients[process], calendar, place)
-            self.server.computer.open -= 1
-            self._pools[process].give()
+            session = yield from self._pools[process].take()
+            self.server.computer.busy += 1
+            outcome = yield from self._attempt(user, session, calendar, place)
+            self.server.computer.busy -= 1
+            self._pools[process].give(session)
             if outcome in ANSWERED or attempt >= retry.attempts:
                 break
             yield self._sleep(retry.pause(attempt, self._source))
         self.answers.append((started, self.env.now, outcome, attempt))
 
+    def _rests(self, number: int, *, server: bool) -> list[Rest]:
+        return [Rest(self.env, self._machine, server=server) for _ in range(number)]
+
     def _attempt(
-        self, client: Interpreter, calendar: int, place: int
+        self, user: User, session: Rest, calendar: int, place: int
     ) -> Generator[simpy.Event, Any, str]:
         """Run the transaction once; return how it ended."""
         traits = self._strategy.traits
         rivals = {"none": (calendar, place), "same staff": calendar, "everybody": None}
         attempt = Attempt(
-            self.server,
-            traits,
-            self._scripts,
-            self._at(rivals[traits.neighbours_wait]),
-            self._at(rivals[traits.neighbours_retry]),
-            self._at(calendar),
-            place,
+            server=self.server,
+            traits=traits,
+            scripts=self._scripts,
+            meeting=self._at(rivals[traits.neighbours_wait]),
+            overtakers=self._at(rivals[traits.neighbours_retry]),
+            calendar=self._at(calendar),
+            place=place,
+            session=session,
         )
         number = 0
         while number < len(attempt.script.trips):
             if number == attempt.script.hold_before:
-                yield self._sleep(self.cell.hold_ms / 1000)
-            yield from self._python(client, attempt)
-            yield from self._there()
+                with self.server.computer.idle():
+                    yield self._sleep(self.cell.hold_ms / 1000)
+            yield from self._python(user, attempt)
+            yield from self._carry()
             refusal = yield from attempt.serve(number, self._source)
-            yield from self._network.carry()
+            yield from self._carry()
             if refusal:
                 if refusal.must_roll_back:  # until then what is locked stays so
-                    yield from self._python(client, attempt)
-                    yield from self._there()
-                    attempt.let_go()
-                    yield from self._network.carry()
-                yield from client.work(self._vain_s)
+                    yield from self._python(user, attempt)
+                    yield from self._carry()
+                    yield from attempt.roll_back()
+                    yield from self._carry()
+                yield from user.work(self._vain_s)
                 return refusal.outcome
             number += 1
-        yield from self._python(client, attempt)
+        yield from self._python(user, attempt)
         return "conflict" if attempt.lost else "booked"
 
-    def _python(self, client: Interpreter, attempt: Attempt) -> Generator[simpy.Event, Any, None]:
+    def _python(self, user: User, attempt: Attempt) -> Generator[simpy.Event, Any, None]:
         """Let the client work: its share before, between and after the round trips."""
         times = self._way.lost if attempt.lost else self._way.booked
-        yield from client.work(times.draw(self._source) / (len(attempt.script.trips) + 1))
+        yield from user.work(times.draw(self._source) / (len(attempt.script.trips) + 1))
+
+    def _carry(self) -> Generator[simpy.Event, Any, None]:
+        with self.server.computer.idle():
+            yield from self._network.carry()
 
     def _sleep(self, seconds: float) -> simpy.Event:
         return self.env.timeout(seconds + self.server.machine.oversleep_s)
-
-    def _there(self) -> Generator[simpy.Event, Any, None]:
-        """Carry a message to the server, and let it read it."""
-        yield from self._network.carry()
-        yield from self.server.computer.work(self.server.machine.server_s)
 
     def _at(self, rivals: object) -> Calendar:
         """Return where those meet who are each other's rivals."""
@@ -255,7 +290,11 @@ class Simulation:
 
 
 def simulate(
-    cell: Cell, calibration: Calibration, *, seed: int = 1, **options: Any  # noqa: ANN401 - as Simulation's
+    cell: Cell,
+    calibration: Calibration,
+    *,
+    seed: int = 1,
+    **options: Any,  # noqa: ANN401 - as Simulation's
 ) -> Answers:
     """Simulate a cell: its clients ask again and again until its time is over.
 

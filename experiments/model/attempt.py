@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from booking_core.strategies import Traits
     from experiments.model.calibration import Machine
-    from experiments.model.machine import Calendar, Computer, Log, Network
+    from experiments.model.machine import Calendar, Computer, Log, Network, Rest
     from experiments.model.scripts import Script, Step
 
 REFUSED, OVERTAKEN = "busy", "serialization_failure"
@@ -69,6 +69,7 @@ class Attempt:
         overtakers: Where those book who make it start again.
         calendar: The calendar, with what is taken.
         place: What is wanted.
+        session: Of the server's, by its rest.
 
     Attributes:
         script: What is sent, as far as is known now.
@@ -76,6 +77,7 @@ class Attempt:
 
     def __init__(  # noqa: PLR0913 - an attempt has as many sides
         self,
+        *,
         server: Server,
         traits: Traits,
         scripts: tuple[Script, Script],
@@ -83,6 +85,7 @@ class Attempt:
         overtakers: Calendar,
         calendar: Calendar,
         place: int,
+        session: Rest,
     ) -> None:
         self.script, self._lost = scripts
         self._server = server
@@ -93,6 +96,7 @@ class Attempt:
         self._place = place
         self._turn: Request | None = None
         self._seen = 0
+        self._session = session
         self._slower = 1.0
         self._optimistic = traits.neighbours_retry != "none" and not traits.may_answer_busy
 
@@ -101,10 +105,22 @@ class Attempt:
         """Whether the slot was found taken."""
         return self.script is self._lost
 
-    def serve(
-        self, trip: int, source: Random
-    ) -> Generator[simpy.Event, Any, Refusal | None]:
+    def serve(self, trip: int, source: Random) -> Generator[simpy.Event, Any, Refusal | None]:
         """Work through the statements of a round trip; return why it was in vain, if it was."""
+        self._slower = self._session.over()
+        yield from self._server.computer.work(self._server.machine.server_s * self._slower)
+        refusal = yield from self._statements(trip, source)
+        self._session.begin()
+        return refusal
+
+    def roll_back(self) -> Generator[simpy.Event, Any, None]:
+        """Undo it, and release what is locked."""
+        slower = self._session.over()
+        yield from self._server.computer.work(self._server.machine.server_s * slower)
+        self.let_go()
+        self._session.begin()
+
+    def _statements(self, trip: int, source: Random) -> Generator[simpy.Event, Any, Refusal | None]:
         if trip == 0:
             self._seen = self._overtakers.done
             self._look()
@@ -143,11 +159,13 @@ class Attempt:
         if lock.count and not self._traits.waits:
             return Refusal(REFUSED, must_roll_back=True)
         waits = bool(lock.count)
+        self._session.begin()
         self._turn = lock.request()
-        yield self._turn
+        with self._server.computer.idle():
+            yield self._turn
         if waits:
             yield from self._server.computer.work(self._server.machine.handover_s)
-            self._slower = 1 + self._server.machine.cold
+            self._slower = self._session.over()
         if self._overtaken():
             return Refusal(OVERTAKEN, must_roll_back=True)
         self._look()

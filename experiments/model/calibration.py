@@ -9,8 +9,9 @@ predict. It is saved as JSON together with the machine's description.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from bisect import bisect_right
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from experiments.model.scripts import Script, Step
 from experiments.model.times import Times
@@ -19,6 +20,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MICRO = 1e-6
+Fitted = Literal["cold", "crowding"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rests:
+    """How much longer work takes after a rest: caches are cold, processors have gone to sleep.
+
+    Attributes:
+        seconds: For how long a process rested before it went on, rising.
+        server: How many times longer the server's work takes after each of these rests.
+        client: Likewise the client's.
+    """
+
+    seconds: tuple[float, ...] = (0.0,)
+    server: tuple[float, ...] = (1.0,)
+    client: tuple[float, ...] = (1.0,)
+
+    def factor(self, rest_s: float, factors: tuple[float, ...]) -> float:
+        """Return how many times longer work takes after a rest, between those measured."""
+        place = bisect_right(self.seconds, rest_s) - 1
+        if place < 0 or place == len(factors) - 1:
+            return factors[max(place, 0)]
+        low, high = self.seconds[place : place + 2]
+        share = (rest_s - low) / (high - low)
+        return factors[place] + share * (factors[place + 1] - factors[place])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +62,10 @@ class Machine:
         late_s: Seconds by which a round trip through the proxy takes longer than it should.
         oversleep_s: Seconds by which a client that pauses or holds wakes up late.
         handover_s: Seconds of a processor that the server takes to hand a lock to who waits.
-        cold: By which part a transaction that has waited takes longer to go on: while its process
-            slept, others filled the processor's caches. Fitted.
-        crowding: By which part all work takes longer for each further request that is open.
-            Fitted.
+        rests: What a rest costs.
+        cold: How much of that remains where others were at work meanwhile, from 0 to 1. Fitted.
+        crowding: By which part all work takes longer in a crowd, times the square root of how
+            many requests are at work besides. Fitted; so is the shape.
     """
 
     cores: int
@@ -51,8 +77,25 @@ class Machine:
     late_s: float
     oversleep_s: float
     handover_s: float
+    rests: Rests
     cold: float = 0.0
     crowding: float = 0.0
+
+    def slower(self, rest_s: float, *, server: bool) -> float:
+        """Return how many times longer work takes after a rest of so many seconds.
+
+        Args:
+            rest_s: For how long the process had nothing to do.
+            server: Whether it is the server's; a client's otherwise.
+        """
+        factors = self.rests.server if server else self.rests.client
+        return 1 + self.cold * (self.rests.factor(rest_s, factors) - 1)
+
+    def fitted(self, name: Fitted, value: float) -> Machine:
+        """Return the machine with a value for one of the numbers that are fitted."""
+        if name == "cold":
+            return replace(self, cold=value)
+        return replace(self, crowding=value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,21 +192,21 @@ class Calibration:
     def from_dict(cls, saved: dict[str, Any]) -> Self:
         """Return what `as_dict` has written."""
         return cls(
-            Machine(**saved["machine"]),
+            _machine(saved["machine"]),
             {
                 name: Recorded(
-                    **{key: _script(each[key]) for key in SCRIPTS},
-                    **{key: Way(*map(_times, each[key].values())) for key in WAYS},
+                    booked=_script(each["booked"]),
+                    lost=_script(each["lost"]),
+                    booked_held=_script(each["booked_held"]),
+                    lost_held=_script(each["lost_held"]),
+                    together=_way(each["together"]),
+                    one_by_one=_way(each["one_by_one"]),
                     vain_s=each["vain_s"],
                 )
                 for name, each in saved["recorded"].items()
             },
             saved["description"],
         )
-
-
-SCRIPTS = ("booked", "lost", "booked_held", "lost_held")
-WAYS = ("together", "one_by_one")
 
 
 def _written(value: Any) -> Any:  # noqa: ANN401 - as JSON
@@ -176,6 +219,15 @@ def _written(value: Any) -> Any:  # noqa: ANN401 - as JSON
 
 def _times(micros: list[float]) -> Times:
     return Times(tuple(each * MICRO for each in micros))
+
+
+def _machine(saved: dict[str, Any]) -> Machine:
+    rests = {name: tuple(values) for name, values in saved["rests"].items()}
+    return Machine(**{**saved, "rests": Rests(**rests)})
+
+
+def _way(saved: dict[str, list[float]]) -> Way:
+    return Way(_times(saved["booked"]), _times(saved["lost"]))
 
 
 def _script(saved: dict[str, Any]) -> Script:

@@ -27,7 +27,7 @@ from experiments.bench.clients import SERVICE_ID
 from experiments.bench.workloads import FIRST, PLACES, STEP
 from experiments.crew import run_crew
 from experiments.model.answers import Answers
-from experiments.model.calibrate import OneByOne
+from experiments.model.visitor import OneByOne
 from experiments.salon import now
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def measure(turns: Sequence[Turn]) -> list[Answers]:
         turns: All with the same number of processes at most; a cell whose crew is smaller leaves
             some of them idle.
     """
-    shares = [Share(process, list(turns)) for process in range(max(t.cell.processes for t in turns))]
+    shares = [
+        Share(process, list(turns)) for process in range(max(t.cell.processes for t in turns))
+    ]
     parts = run_crew(_work, shares)
     return [
         _answers(turn.cell, [answer for part in parts for answer in part[number]])

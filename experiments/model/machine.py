@@ -10,17 +10,16 @@ are flushed together by the next one, as PostgreSQL does it.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import simpy
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
     from random import Random
 
     from experiments.model.calibration import Machine
-
-
 
 
 class Computer:
@@ -29,28 +28,34 @@ class Computer:
     Args:
         env: Where time passes.
         cores: How many processors.
-        crowding: By which part work takes longer for each open request but the first: caches are
-            shared, and to switch between many takes time.
+        crowding: By which part work takes longer in a crowd, times the square root of how many
+            requests are at work but the first: to switch between many takes time.
         source: Decides the order.
 
     Attributes:
-        open: How many requests are open, however many computers work at them.
+        busy: How many requests are at work, or would be if a processor were free.
     """
 
-    def __init__(
-        self, env: simpy.Environment, cores: int, crowding: float, source: Random
-    ) -> None:
+    def __init__(self, env: simpy.Environment, cores: int, crowding: float, source: Random) -> None:
         self._env = env
         self._cores = simpy.PriorityResource(env, cores)
         self._source = source
         self._crowding = crowding
-        self.open = 0
+        self.busy = 0
+
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """Count a request no longer while it waits for something else than a processor."""
+        self.busy -= 1
+        yield
+        self.busy += 1
 
     def work(self, seconds: float) -> Generator[simpy.Event, Any, None]:
         """Take a processor for so many seconds, as soon as one is free."""
         with self._cores.request(priority=self._source.random()) as turn:  # type: ignore[arg-type]  # any order will do
             yield turn
-            yield self._env.timeout(seconds * (1 + self._crowding * max(0, self.open - 1)))
+            crowd = max(0, self.busy - 1) ** 0.5
+            yield self._env.timeout(seconds * (1 + self._crowding * crowd))
 
 
 class Interpreter:
@@ -71,31 +76,54 @@ class Interpreter:
             yield from self._computer.work(seconds)
 
 
+class Rest:
+    """When a process, a client's thread or a session of the server's, was last at work."""
+
+    def __init__(self, env: simpy.Environment, machine: Machine, *, server: bool) -> None:
+        self._env = env
+        self._machine = machine
+        self._server = server
+        self._last = 0.0
+
+    def over(self) -> float:
+        """Return how many times longer work takes now, after the rest."""
+        return self._machine.slower(self._env.now - self._last, server=self._server)
+
+    def begin(self) -> None:
+        """Note that there is nothing to do from now on."""
+        self._last = self._env.now
+
+
 class Pool:
     """The connections of a process; a pool of SQLAlchemy's.
 
     It is not fair, and that matters: who gives a connection back wakes one of those who wait, but
     before that one runs, the next request of the same thread may have taken it again.
+
+    Args:
+        env: Where time passes.
+        sessions: The server's sessions at the connections' other ends.
+        client: The process.
     """
 
-    def __init__(self, env: simpy.Environment, connections: int, client: Interpreter) -> None:
+    def __init__(self, env: simpy.Environment, sessions: list[Rest], client: Interpreter) -> None:
         self._env = env
-        self._free = connections
+        self._free = deque(sessions)
         self._client = client
         self._waiting: deque[simpy.Event] = deque()
 
-    def take(self) -> Generator[simpy.Event, Any, None]:
+    def take(self) -> Generator[simpy.Event, Any, Rest]:
         """Take a connection, as soon as there is one."""
         while not self._free:
             woken = self._env.event()
             self._waiting.append(woken)
             yield woken
             yield from self._client.work(0)  # it must have the interpreter to look
-        self._free -= 1
+        return self._free.popleft()
 
-    def give(self) -> None:
+    def give(self, session: Rest) -> None:
         """Give a connection back."""
-        self._free += 1
+        self._free.append(session)
         if self._waiting:
             self._waiting.popleft().succeed()
 
@@ -172,5 +200,3 @@ class Calendar:
         self.due = 0
         self.done = 0
         self.taken: set[int] = set()
-
-

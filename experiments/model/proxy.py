@@ -23,6 +23,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
+from experiments.connection import ServerError
 from experiments.watchdog import remove_scratch_folder, scratch_folder
 
 if TYPE_CHECKING:
@@ -136,6 +137,9 @@ class Proxy:
 
     Args:
         url: Of any database on the server.
+
+    Raises:
+        ServerError: It did not start.
     """
 
     def __init__(self, url: URL) -> None:
@@ -151,11 +155,12 @@ class Proxy:
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            if self._answer() != READY:
-                raise OSError("The proxy did not start.")
-        except BaseException:
+        except OSError:
             remove_scratch_folder(self._folder)
             raise
+        if self._answer() != READY:
+            self.__exit__()
+            raise ServerError("The slow network could not be set up.")
 
     def __enter__(self) -> Self:
         return self

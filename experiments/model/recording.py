@@ -17,7 +17,7 @@ from psycopg.pq import ExecStatus
 
 from booking_core import session
 from booking_core.wire import NOTHING, Statement, Wire
-from experiments.model.scripts import BEGIN, COMMIT, Script, Step
+from experiments.model.scripts import BEGIN, COMMIT, Script, Step, Trip
 from experiments.model.times import Times
 
 if TYPE_CHECKING:
@@ -101,16 +101,18 @@ def record(attempt: Callable[[], Any], times: int, clock_seconds: float = 0.0) -
     shapes = {str([_texts(event) for event in events]) for events in counted}
     if len(shapes) != 1:
         raise ValueError("an attempt without rivals sent different statements each time")
-    trips, hold_before = [], None
-    for place, event in enumerate(counted[0]):
+    trips: list[Trip] = []
+    hold_before = None
+    for event, *others in zip(*counted, strict=True):
         if isinstance(event, str):
             hold_before = len(trips)
             continue
-        spent = [[seconds for _, seconds in events[place]] for events in counted]  # type: ignore[misc]  # all alike
+        alike = [event, *(other for other in others if not isinstance(other, str))]
+        spent = zip(*([seconds for _, seconds in each] for each in alike), strict=True)
         trips.append(
             tuple(
                 Step(sql, Times.of(seconds).less(clock_seconds))
-                for sql, seconds in zip(_texts(event), zip(*spent, strict=True), strict=True)
+                for sql, seconds in zip(_texts(event), spent, strict=True)
             )
         )
     return Script(tuple(trips), hold_before)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from experiments.model.times import Times
-
 if TYPE_CHECKING:
     from booking_core.strategies import Strategy
+    from experiments.model.times import Times
 
 BEGIN, COMMIT = "BEGIN", "COMMIT"
 
@@ -59,36 +58,29 @@ class Script:
         return [step for trip in self.trips for step in trip]
 
     @property
-    def lock_at(self) -> int | None:
-        """Which of the round trips takes the lock, counted from 0."""
-        found = [n for n, trip in enumerate(self.trips) if any(step.locks for step in trip)]
-        return found[0] if found else None
-
-    @property
     def server_seconds(self) -> float:
         """How long the server is at all of it, on average, COMMIT included."""
         return sum(step.times.mean for step in self.steps)
 
-    @property
-    def locked_seconds(self) -> float:
-        """How long the server is at what runs while the lock is held, on average."""
+    def seconds_after(self, first: int) -> float:
+        """Return how long the server is at the statements from one on until COMMIT, on average."""
         steps = self.steps
-        first = next((number for number, step in enumerate(steps) if step.locks), len(steps))
-        last = next((n for n, step in enumerate(steps) if n >= first and step.commits), len(steps))
-        return sum(step.times.mean for step in steps[first : last + 1])
+        return sum(step.times.mean for step in steps[first : self._commit(first) + 1])
 
-    @property
-    def trips_under_lock(self) -> int:
-        """How many round trips begin while the lock is held."""
-        if self.lock_at is None:
-            return 0
-        ends = [n for n, trip in enumerate(self.trips) if any(step.commits for step in trip)]
-        return next((n for n in ends if n >= self.lock_at), len(self.trips) - 1) - self.lock_at
+    def trips_after(self, first: int) -> int:
+        """Return how many round trips begin after a statement was answered, COMMIT's included."""
+        places = [number for number, trip in enumerate(self.trips) for _ in trip]
+        return places[self._commit(first)] - places[first]
 
-    @property
-    def holds_under_lock(self) -> bool:
-        """Whether the client spends its time while the lock is held."""
-        return None not in (self.hold_before, self.lock_at) and self.hold_before > self.lock_at  # type: ignore[operator]  # no None is left
+    def holds_after(self, first: int) -> bool:
+        """Whether the client spends its time after that statement and before COMMIT."""
+        places = [number for number, trip in enumerate(self.trips) for _ in trip]
+        held = self.hold_before
+        return held is not None and places[first] < held <= places[self._commit(first)]
+
+    def _commit(self, first: int) -> int:
+        later = range(first, len(self.steps))
+        return next((number for number in later if self.steps[number].commits), later[-1])
 
     def one_by_one(self) -> Script:
         """Return the same statements, each in a round trip of its own, as most programs send them.
