@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from experiments.model.proxy import Proxy
 
 VISITS = 3
-"""How often everything is measured; the least disturbed time counts."""
+"""How often everything is measured; the time in the middle counts."""
 
 PINGS, SLOW_PINGS = 200, 20
 SLOW_MS = 5.0

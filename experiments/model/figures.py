@@ -56,18 +56,12 @@ def beside(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def against_clients(frame: pd.DataFrame) -> Figure:
+def against_clients(plain: pd.DataFrame) -> Figure:
     """Draw requests a second against clients at one calendar: a panel a strategy.
 
     Args:
-        frame: As `Validation.frame`.
+        plain: As `Validation.curve`.
     """
-    plain = frame[
-        (frame["workload"] == "hot_calendar")
-        & ~frame["one_by_one"]
-        & (frame[["delay_ms", "hold_ms"]] == 0).all(axis=1)
-        & frame["pool"].isna()
-    ]
     names = list(dict.fromkeys(plain["strategy"]))
     columns = min(3, len(names))
     rows = -(-len(names) // columns)

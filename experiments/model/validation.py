@@ -42,6 +42,14 @@ class Validation:
         return self.frame[self.frame["held_out"]]
 
     @property
+    def curve(self) -> pd.DataFrame:
+        """The cells of one calendar where only the number of clients differs."""
+        frame = self.frame
+        plain = (frame["workload"] == "hot_calendar") & ~frame["one_by_one"]
+        quick = (frame[["delay_ms", "hold_ms"]] == 0).all(axis=1)
+        return frame[plain & quick & frame["pool"].isna()]
+
+    @property
     def trust(self) -> tuple[float, float]:
         """Between which factors of a simulated rate nine of ten measured ones lie.
 
