@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from experiments.bench.calendars import Calendars
     from experiments.model.proxy import Proxy
 
-ATTEMPTS = 60
-WARM = 20
+ATTEMPTS = 40
+WARM = 10
 VAIN = UNUSED // 2
 
 
