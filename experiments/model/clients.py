@@ -27,7 +27,7 @@ from experiments.bench.clients import SERVICE_ID
 from experiments.bench.workloads import FIRST, PLACES, STEP
 from experiments.crew import run_crew
 from experiments.model.answers import Answers
-from experiments.model.visitor import OneByOne
+from experiments.model.visitor import PRACTICE, OneByOne
 from experiments.salon import now
 
 if TYPE_CHECKING:
@@ -186,23 +186,33 @@ def _engine(turn: Turn, process: int) -> Engine:
 def _practise(
     turn: Turn, service: BookingService, mine: range, threads: ThreadPoolExecutor
 ) -> None:
-    """Let every client book once, on the calendars' last slots, and ask for that slot again.
+    """Let every client book once, and ask for that slot again, before the cell begins.
 
     All at once, so every connection is opened and prepares its statements; and the service learns
-    the rules of the cell's calendars.
+    the rules of the cell's calendars. Clients practise on the calendars of the calibration, to be
+    out of each other's way; over a slow network on the cell's own, or to read the rules of so
+    many would take longer than the cell.
     """
     cell = turn.cell
 
-    def book(calendar: int, place: int) -> None:
+    def book(staff_id: int, place: int) -> None:
         with suppress(BookingError):
             service.book(
-                staff_id=turn.first_staff + calendar,
+                staff_id=staff_id,
                 service_id=SERVICE_ID,
                 start=FIRST + place * STEP,
                 client="Practice",
             )
 
     for calendar in range(cell.calendars):
-        book(calendar, PLACES - 1)
+        book(turn.first_staff + calendar, PLACES - 1)
+
+    def practise(client: int) -> None:
+        if cell.delay_ms:
+            book(turn.first_staff + client % cell.calendars, PLACES - 2 - client)
+        else:  # each cell at other places, for these calendars serve all of them
+            row, calendar = divmod(client, PRACTICE)
+            book(1 + calendar, (cell.clients * turn.first_staff + row) % PLACES)
+
     for _ in range(2):
-        list(threads.map(lambda n: book(n % cell.calendars, PLACES - 2 - n), mine))
+        list(threads.map(practise, mine))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from experiments.model.calibration import Calibration
 
-LONGEST_S = 5.0
+LONGEST_S = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
