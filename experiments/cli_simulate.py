@@ -54,7 +54,10 @@ def simulate_command(  # noqa: PLR0913 - a command has as many options
     as_json: bool,
     **parameters: Any,  # noqa: ANN401 - as Cell's attributes
 ) -> None:
-    r"""Predict what a strategy can do, from one client's uncontended run on the real server.
+    """Predict what a strategy can do, from one client's uncontended run on the real server.
+
+    What only a trial against the server can tell, how much slower everything is in a crowd and
+    after a rest, is left out, unless --calibration names what a run of 06_capacity_model saved.
 
     \b
     Examples:
@@ -62,7 +65,7 @@ def simulate_command(  # noqa: PLR0913 - a command has as many options
       booking-lab simulate --strategy my_locks:MyLock --delay-ms 20 --one-by-one --json
       booking-lab simulate --save here.json
       booking-lab simulate --calibration here.json --cores 32 --clients 500 --workload spread
-    """
+    """  # noqa: D301 - a real backspace is click's mark of what it must not wrap
     with in_a_sentence():
         known = _known(strategy, calibration)
         if save:

@@ -34,6 +34,7 @@ SLOW_MS = 5.0
 SLEEPS, SLEEP_S = 30, 0.003
 RESTS_S = (0.0, 0.001, 0.003, 0.01, 0.03)
 AT_WORK_S = 0.0005
+RESTED = 20
 HANDOVERS = 30
 BLOCKS, BOOKINGS = 4, 30
 UNUSED = PRACTICE * 500  # numbers from here on are nobody's slots yet
@@ -96,9 +97,9 @@ def resting(calendars: Calendars, strategy: Strategy) -> Rests:
                 visitor.book()
                 worked.append(time.thread_time() - before)
 
-            script = record(after_a_rest, BOOKINGS)
+            script = record(after_a_rest, RESTED)
             server.append(sum(step.times.median for step in script.steps))
-            client.append(Times.of(worked[-BOOKINGS:]).median)
+            client.append(Times.of(worked[-RESTED:]).median)
     return Rests(
         # Even without a pause a process rests while the other end is at work.
         tuple(AT_WORK_S + pause for pause in RESTS_S),

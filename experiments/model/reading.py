@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from experiments.model.cells import Cell
-from experiments.model.law import law
+from experiments.model.law import law, meeting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from experiments.model.calibration import Calibration
     from experiments.model.times import Times
     from experiments.model.validation import Validation
@@ -88,6 +90,24 @@ def laws(trial: Validation) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def chances(calendars: Sequence[int], requests: Sequence[int]) -> pd.DataFrame:
+    """Return how likely any two of some requests that are open at once want one calendar.
+
+    Args:
+        calendars: Numbers of calendars, a row each.
+        requests: Numbers of requests, a column each.
+    """
+    return pd.DataFrame(
+        {
+            "calendars": [f"{each:,}" for each in calendars],
+            **{
+                f"{many:,} open": [f"{100 * meeting(many, each):.2g} %" for each in calendars]
+                for many in requests
+            },
+        }
+    )
 
 
 def worded(frame: pd.DataFrame) -> str:
