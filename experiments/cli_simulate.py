@@ -11,12 +11,12 @@ import click
 
 from experiments.complaints import in_a_sentence
 from experiments.model.calibration import Calibration
-from experiments.model.cells import WORKLOADS, Cell
+from experiments.model.cells import WORKLOADS, Cell, Site
 from experiments.model.law import law
 from experiments.model.trial import measure_machine, open_salons
 from experiments.options import strategy_option
 from experiments.race import BadExperiment
-from experiments.simulate import Simulation, Site
+from experiments.simulate import Simulation
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 APART = 10  # client processes, where each has a machine of its own

@@ -18,18 +18,26 @@ object. What is not in the model: deadlocks, tables that grow, vacuum, checkpoin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import simpy
 
 from experiments.catalogue import find_strategy
-from experiments.model.answers import ANSWERED, Answers
+from experiments.model.answers import ANSWERED, Answers, Row
 from experiments.model.attempt import Attempt, Server
-from experiments.model.machine import Calendar, Computer, Interpreter, Log, Network, Pool, Rest
+from experiments.model.cells import Site
+from experiments.model.machine import (
+    Calendar,
+    Computer,
+    Interpreter,
+    Log,
+    Network,
+    Pool,
+    Rest,
+    User,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -37,41 +45,6 @@ if TYPE_CHECKING:
     from booking_core.strategies import Strategy
     from experiments.model.calibration import Calibration
     from experiments.model.cells import Cell
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where things run; by default on one machine, as they are measured.
-
-    Attributes:
-        cores: Of the server's machine; those of the calibration's if left out.
-        apart: Whether every client process has a machine of its own, and the network is a real
-            one instead of a proxy.
-        two_phase: Whether a booking is committed on two nodes (PREPARE TRANSACTION, then COMMIT
-            PREPARED): a round trip and a flush more, while the lock is held.
-    """
-
-    cores: int | None = None
-    apart: bool = False
-    two_phase: bool = False
-
-
-class User:
-    """A client: a thread of a Python process.
-
-    Args:
-        interpreter: The process.
-        rest: The thread's.
-    """
-
-    def __init__(self, interpreter: Interpreter, rest: Rest) -> None:
-        self._interpreter = interpreter
-        self._rest = rest
-
-    def work(self, seconds: float) -> Generator[simpy.Event, Any, None]:
-        """Work for so many seconds, or longer after a rest."""
-        yield from self._interpreter.work(seconds * self._rest.over())
-        self._rest.begin()
 
 
 class Simulation:
@@ -131,7 +104,7 @@ class Simulation:
             for each, client in enumerate(self._clients)
         ]
         self._calendars: dict[object, Calendar] = {}
-        self.answers: list[tuple[float, float, str, int]] = []
+        self.answers: list[Row] = []
 
     def closed(self) -> Answers:
         """Let the cell's clients ask again and again until its time is over."""
@@ -139,13 +112,13 @@ class Simulation:
         for client in range(self.cell.clients):
             self.env.process(self._client(client % self.cell.crew, numbers))
         self.env.run(self.cell.seconds)
-        return self._answers(self.cell.seconds)
+        return Answers.of(self.cell.seconds, self.answers)
 
     def arriving(self, rate: float) -> Answers:
         """Let requests arrive at random, so many a second, until the cell's time is over."""
         self.env.process(self._arrivals(rate))
         self.env.run(self.cell.seconds)
-        return self._answers(self.cell.seconds)
+        return Answers.of(self.cell.seconds, self.answers)
 
     def crowd(self, spread_s: float = 0.0, gate: int | None = None) -> Answers:
         """Let every client ask once, all within a moment, and go on until all are answered.
@@ -161,18 +134,7 @@ class Simulation:
             comes = self._source.uniform(0, spread_s)
             self.env.process(self._once(client, comes, front))
         self.env.run()
-        return self._answers(self.env.now)
-
-    def _answers(self, window_s: float) -> Answers:
-        columns = zip(*self.answers, strict=True) if self.answers else ((),) * 4
-        started, ended, outcomes, attempts = columns
-        return Answers(
-            window_s,
-            np.array(started, float),
-            np.array(ended, float),
-            np.array(outcomes, dtype=np.str_),
-            np.array(attempts, np.int64),
-        )
+        return Answers.of(self.env.now, self.answers)
 
     def _client(self, process: int, numbers: Iterator[int]) -> Generator[simpy.Event, Any, None]:
         user = self._user(process)

@@ -7,14 +7,17 @@ still growing at the end is cut off in both worlds at the same instant.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 BATCHES = 10
+Row = tuple[float, float, str, int]
 ANSWERED = ("booked", "conflict")
 # Student's t for 95 % of nine degrees of freedom, from any table of it.
 T_NINE = 2.262
@@ -42,6 +45,18 @@ class Answers:
     def __post_init__(self) -> None:
         within = (self.ended >= 0) & (self.ended <= self.window_s)
         object.__setattr__(self, "counted", within & np.isin(self.outcomes, ANSWERED))
+
+    @classmethod
+    def of(cls, window_s: float, rows: Sequence[Row]) -> Self:
+        """Collect answers: when each request began and ended, its outcome and its tries."""
+        started, ended, outcomes, attempts = zip(*rows, strict=True) if rows else ((),) * 4
+        return cls(
+            window_s,
+            np.array(started, float),
+            np.array(ended, float),
+            np.array(outcomes, dtype=np.str_),
+            np.array(attempts, np.int64),
+        )
 
     @property
     def per_second(self) -> float:

@@ -1,4 +1,4 @@
-"""A cell: one experiment, to be simulated and measured alike."""
+"""A cell: one experiment, to be simulated and measured alike; and the site where it happens."""
 
 from __future__ import annotations
 
@@ -101,3 +101,20 @@ class Cell:
     def as_dict(self) -> dict[str, Any]:
         """Return the cell for tables and JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where things run; by default on one machine, as they are measured.
+
+    Attributes:
+        cores: Of the server's machine; those of the calibration's if left out.
+        apart: Whether every client process has a machine of its own, and the network is a real
+            one instead of a proxy.
+        two_phase: Whether a booking is committed on two nodes (PREPARE TRANSACTION, then COMMIT
+            PREPARED): a round trip and a flush more, while the lock is held.
+    """
+
+    cores: int | None = None
+    apart: bool = False
+    two_phase: bool = False

@@ -17,7 +17,6 @@ from itertools import count
 from random import Random
 from typing import TYPE_CHECKING
 
-import numpy as np
 from sqlalchemy import Engine, QueuePool, create_engine
 
 from booking_core.booking import BookingService
@@ -26,7 +25,7 @@ from booking_core.transaction import do_nothing
 from experiments.bench.clients import SERVICE_ID
 from experiments.bench.workloads import FIRST, PLACES, STEP
 from experiments.crew import run_crew
-from experiments.model.answers import Answers
+from experiments.model.answers import Answers, Row
 from experiments.model.visitor import PRACTICE, OneByOne
 from experiments.salon import now
 
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
 POOL_SECONDS = 120
 HEAD_START = 0.02  # from the gate to the start, enough to wake every thread
-Answer = tuple[float, float, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +85,16 @@ def measure(turns: Sequence[Turn]) -> list[Answers]:
     ]
     parts = run_crew(_work, shares)
     return [
-        _answers(turn.cell, [answer for part in parts for answer in part[number]])
+        Answers.of(turn.cell.seconds, [answer for part in parts for answer in part[number]])
         for number, turn in enumerate(turns)
     ]
 
 
-def _answers(cell: Cell, answers: list[Answer]) -> Answers:
-    started, ended, outcomes, attempts = zip(*answers, strict=True) if answers else ((),) * 4
-    return Answers(
-        cell.seconds,
-        np.array(started, float),
-        np.array(ended, float),
-        np.array(outcomes, dtype=np.str_),
-        np.array(attempts, np.int64),
-    )
-
-
-def _work(share: Share, gate: Gate) -> list[list[Answer]]:
+def _work(share: Share, gate: Gate) -> list[list[Row]]:
     return [_play(turn, share.process, gate) for turn in share.turns]
 
 
-def _play(turn: Turn, process: int, gate: Gate) -> list[Answer]:
+def _play(turn: Turn, process: int, gate: Gate) -> list[Row]:
     cell = turn.cell
     if process >= cell.crew:
         gate.wait()
@@ -131,7 +118,7 @@ def _play(turn: Turn, process: int, gate: Gate) -> list[Answer]:
         before_record=(lambda: time.sleep(cell.hold_ms / 1000)) if cell.hold_ms else do_nothing,
     )
     mine = range(process, cell.clients, cell.crew)
-    answers: list[Answer] = []
+    answers: list[Row] = []
     with ThreadPoolExecutor(len(mine)) as threads:
         _practise(turn, service, mine, threads)
         gate.wait()
@@ -149,7 +136,7 @@ def _play(turn: Turn, process: int, gate: Gate) -> list[Answer]:
 
 
 def _ask(
-    turn: Turn, service: BookingService, numbers: Iterator[int], start: float, answers: list[Answer]
+    turn: Turn, service: BookingService, numbers: Iterator[int], start: float, answers: list[Row]
 ) -> None:
     cell = turn.cell
     time.sleep(max(0.0, start - time.perf_counter()))

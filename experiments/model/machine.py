@@ -94,6 +94,24 @@ class Rest:
         self._last = self._env.now
 
 
+class User:
+    """A client: a thread of a Python process.
+
+    Args:
+        interpreter: The process.
+        rest: The thread's.
+    """
+
+    def __init__(self, interpreter: Interpreter, rest: Rest) -> None:
+        self._interpreter = interpreter
+        self._rest = rest
+
+    def work(self, seconds: float) -> Generator[simpy.Event, Any, None]:
+        """Work for so many seconds, or longer after a rest."""
+        yield from self._interpreter.work(seconds * self._rest.over())
+        self._rest.begin()
+
+
 class Pool:
     """The connections of a process; a pool of SQLAlchemy's.
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from experiments.catalogue import find_strategy
-from experiments.model.beyond import crossing_share
 from experiments.model.law import law, mean_value
+from experiments.model.sharding import crossing_share
 from experiments.simulate import simulate
 from experiments.verdicts import Verdicts
 

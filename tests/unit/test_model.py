@@ -22,18 +22,19 @@ from sqlalchemy import URL
 from booking_core.retry import RetryPolicy
 from booking_core.strategies import STRATEGIES
 from experiments.model.answers import Answers
-from experiments.model.beyond import Model, crossing_share, on_sale, over_nodes
+from experiments.model.beyond import Model, on_sale
 from experiments.model.calibration import Calibration, Rests
-from experiments.model.cells import Cell
+from experiments.model.cells import Cell, Site
 from experiments.model.fitting import fit
 from experiments.model.law import law, mean_value, meeting
 from experiments.model.machine import Computer, Interpreter, Log, Pool, Rest
 from experiments.model.plans import Plan
 from experiments.model.proxy import Proxy
 from experiments.model.scripts import locking_statement
+from experiments.model.sharding import crossing_share, over_nodes
 from experiments.model.times import Times
 from experiments.race import BadExperiment
-from experiments.simulate import Simulation, Site, simulate
+from experiments.simulate import Simulation, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
