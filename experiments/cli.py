@@ -14,6 +14,7 @@ from experiments.catalogue import ALL, find_strategy
 from experiments.cli_bench import bench_command
 from experiments.cli_explore import explore_command
 from experiments.cli_load import load_command
+from experiments.cli_simulate import simulate_command
 from experiments.complaints import in_a_sentence
 from experiments.exhibits import Exhibit
 from experiments.options import shape_option, strategy_option
@@ -37,7 +38,7 @@ def main() -> None:
     """
 
 
-for command in (bench_command, explore_command, load_command):
+for command in (bench_command, explore_command, load_command, simulate_command):
     main.add_command(command)
 
 

@@ -60,7 +60,13 @@ class AdvisoryTry(Guarded):
 
     name = "advisory_try"
     retry = PATIENT
-    traits = Traits(waits=False, may_answer_busy=True, round_trips=2, round_trips_under_lock=1)
+    traits = Traits(
+        waits=False,
+        may_answer_busy=True,
+        neighbours_retry="same staff",
+        round_trips=2,
+        round_trips_under_lock=1,
+    )
     choose_when = (
         "Connections are scarce: requests for a hot calendar must not queue inside PostgreSQL, "
         "and clients can be told to try again."

@@ -42,6 +42,7 @@ class Traits:
         may_answer_busy: Whether `busy` is among its answers.
         neighbours_wait: Who waits for a booking besides those who want the same slot: nobody,
             requests for the same staff member, or everybody.
+        neighbours_retry: Whose bookings can make a request start again, likewise.
         round_trips: Of one booking without rivals, BEGIN and COMMIT included. Statements that
             need not wait for each other's answers travel together.
         round_trips_under_lock: How many of them begin while rivals are kept out.
@@ -50,6 +51,7 @@ class Traits:
     waits: bool = True
     may_answer_busy: bool = False
     neighbours_wait: Literal["none", "same staff", "everybody"] = "same staff"
+    neighbours_retry: Literal["none", "same staff", "everybody"] = "none"
     round_trips: int = 2
     round_trips_under_lock: int = 1
 

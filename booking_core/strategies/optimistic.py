@@ -46,7 +46,13 @@ class Serializable(Strategy):
         "CREATE INDEX appointment_staff ON appointment (staff_id) WHERE status = 'confirmed'",
     )
     retry = RetryPolicy(attempts=200, longest_pause=0.2)
-    traits = Traits(waits=False, neighbours_wait="none", round_trips=2, round_trips_under_lock=0)
+    traits = Traits(
+        waits=False,
+        neighbours_wait="none",
+        neighbours_retry="everybody",
+        round_trips=2,
+        round_trips_under_lock=0,
+    )
     choose_when = (
         "Rules span several tables, collisions are rare, and every transaction in the product "
         "runs SERIALIZABLE."
@@ -66,7 +72,7 @@ class Version(Strategy):
     name = "version"
     retry = RetryPolicy(attempts=1000)
     needs = ("ALTER TABLE staff ADD COLUMN calendar_version bigint NOT NULL DEFAULT 0",)
-    traits = Traits(round_trips=4, round_trips_under_lock=1)
+    traits = Traits(neighbours_retry="same staff", round_trips=4, round_trips_under_lock=1)
     choose_when = (
         "The check runs long before the booking (a form that stays open), or locks can't be "
         "held across the steps."

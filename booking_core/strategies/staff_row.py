@@ -55,7 +55,13 @@ class StaffRowNowait(Guarded):
 
     name = "staff_row_nowait"
     retry = PATIENT
-    traits = Traits(waits=False, may_answer_busy=True, round_trips=1, round_trips_under_lock=0)
+    traits = Traits(
+        waits=False,
+        may_answer_busy=True,
+        neighbours_retry="same staff",
+        round_trips=1,
+        round_trips_under_lock=0,
+    )
     choose_when = "As advisory_try, where row locks are preferred and refusals are rare."
 
     def guard(self, tx: BookingTransaction) -> None:
@@ -75,7 +81,13 @@ class StaffRowSkipLocked(Guarded):
 
     name = "staff_row_skip_locked"
     retry = PATIENT
-    traits = Traits(waits=False, may_answer_busy=True, round_trips=2, round_trips_under_lock=1)
+    traits = Traits(
+        waits=False,
+        may_answer_busy=True,
+        neighbours_retry="same staff",
+        round_trips=2,
+        round_trips_under_lock=1,
+    )
     choose_when = "As staff_row_nowait, where refusals are frequent: they are no errors here."
 
     def guard(self, tx: BookingTransaction) -> None:

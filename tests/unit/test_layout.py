@@ -139,6 +139,7 @@ def test_traits_are_plain_values(strategy: type[Strategy]) -> None:
         "waits",
         "may_answer_busy",
         "neighbours_wait",
+        "neighbours_retry",
         "round_trips",
         "round_trips_under_lock",
     } == set(traits)
