@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from statistics import median
 from typing import TYPE_CHECKING
 
 from sqlalchemy import NullPool, create_engine
@@ -34,7 +35,7 @@ SLOW_MS = 5.0
 SLEEPS, SLEEP_S = 30, 0.003
 RESTS_S = (0.0, 0.001, 0.003, 0.01, 0.03)
 AT_WORK_S = 0.0005
-RESTED = 20
+RESTED = 8
 HANDOVERS = 30
 BLOCKS, BOOKINGS = 4, 30
 UNUSED = PRACTICE * 500  # numbers from here on are nobody's slots yet
@@ -85,27 +86,32 @@ def oversleep() -> float:
 
 def resting(calendars: Calendars, strategy: Strategy) -> Rests:
     """Return how many times longer server and client take after rests."""
-    server, client = [], []
+    server: list[list[float]] = [[] for _ in RESTS_S]
+    client: list[list[float]] = [[] for _ in RESTS_S]
     with Visitor(calendars, strategy, count(3 * UNUSED)) as visitor:
-        for pause in RESTS_S:
-            worked: list[float] = []
+        for _ in range(VISITS):
+            for number, pause in enumerate(RESTS_S):
+                worked: list[float] = []
 
-            def after_a_rest(pause: float = pause, worked: list[float] = worked) -> None:
-                if pause:
-                    time.sleep(pause)
-                before = time.thread_time()
-                visitor.book()
-                worked.append(time.thread_time() - before)
+                def after_a_rest(pause: float = pause, worked: list[float] = worked) -> None:
+                    if pause:
+                        time.sleep(pause)
+                    before = time.thread_time()
+                    visitor.book()
+                    worked.append(time.thread_time() - before)
 
-            script = record(after_a_rest, RESTED)
-            server.append(sum(step.times.median for step in script.steps))
-            client.append(Times.of(worked[-RESTED:]).median)
-    return Rests(
-        # Even without a pause a process rests while the other end is at work.
-        tuple(AT_WORK_S + pause for pause in RESTS_S),
-        tuple(max(1.0, each / server[0]) for each in server),
-        tuple(max(1.0, each / client[0]) for each in client),
-    )
+                script = record(after_a_rest, RESTED)
+                server[number].append(sum(step.times.median for step in script.steps))
+                client[number].append(Times.of(worked[-RESTED:]).median)
+    # Even without a pause a process rests while the other end is at work.
+    seconds = tuple(AT_WORK_S + pause for pause in RESTS_S)
+    return Rests(seconds, _times_longer(server), _times_longer(client))
+
+
+def _times_longer(taken: list[list[float]]) -> tuple[float, ...]:
+    """Return how many times longer than the first each took, in the middle; never falling."""
+    middles = [median(each) for each in taken]
+    return tuple(max(middles[: number + 1]) / middles[0] for number in range(len(middles)))
 
 
 def handover(url: URL, clock: float) -> float:

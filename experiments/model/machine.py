@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from experiments.model.calibration import Machine
 
 
+LONG_S = 1.0
+
+
 class Computer:
     """A number of processors; whoever waits for one gets it in no particular order.
 
@@ -83,7 +86,8 @@ class Rest:
         self._env = env
         self._machine = machine
         self._server = server
-        self._last = 0.0
+        # Before it begins everybody has waited for the others, which takes longer than any rest.
+        self._last = env.now - LONG_S
 
     def over(self) -> float:
         """Return how many times longer work takes now, after the rest."""

@@ -216,6 +216,15 @@ def test_a_rest_costs_what_was_measured_for_it() -> None:
     assert pytest.approx(1.5) == replace(rested, cold=0.5).slower(0.002, server=True)
 
 
+def test_before_a_cell_begins_everybody_has_rested() -> None:
+    """So the first request takes longer than those that follow upon it."""
+    rests = Rests((0.0, 1.0), (1.0, 3.0), (1.0, 3.0))
+    known = calibration()
+    known = replace(known, machine=replace(known.machine, rests=rests, cold=1.0))
+    latencies = simulate(Cell(strategy="advisory", seconds=0.1), known).latencies_ms
+    assert latencies[0] > 2 * latencies[-1]
+
+
 def test_fitting_finds_again_what_was_put_in() -> None:
     """Rates that the model itself made, with a number that it does not know."""
     truth = calibration()
