@@ -53,7 +53,8 @@ def targets(validation: Validation, sale_seconds: float) -> pd.DataFrame:
         ("one round trip against one by one: factor measured over the law's",
          f"within {FACTOR:g}", f"within {max(off, default=1.0):.2f}",
          max(off, default=1.0) <= FACTOR),
-        ("seconds to simulate a sale, on average over the strategies", f"under {SALE_S:.0f}", f"{sale_seconds:.1f}",
+        ("seconds to simulate a sale, on average over the strategies",
+         f"under {SALE_S:.0f}", f"{sale_seconds:.1f}",
          sale_seconds < SALE_S),
     ]  # fmt: skip
     return pd.DataFrame(
