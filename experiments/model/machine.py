@@ -55,6 +55,8 @@ class Computer:
 
     def work(self, seconds: float) -> Generator[simpy.Event, Any, None]:
         """Take a processor for so many seconds, as soon as one is free."""
+        if not seconds:
+            return
         with self._cores.request(priority=self._source.random()) as turn:  # type: ignore[arg-type]  # any order will do
             yield turn
             crowd = max(0, self.busy - 1) ** 0.5

@@ -30,7 +30,7 @@ def targets(validation: Validation, sale_seconds: float) -> pd.DataFrame:
 
     Args:
         validation: What was seen.
-        sale_seconds: How long the largest simulated sale took, in seconds of this machine.
+        sale_seconds: How long a simulated sale took, on average.
     """
     held_out = validation.errors().iloc[0]
     ranking, factors = validation.ranking(), validation.slow_factors()
@@ -53,7 +53,8 @@ def targets(validation: Validation, sale_seconds: float) -> pd.DataFrame:
         ("one round trip against one by one: factor measured over the law's",
          f"within {FACTOR:g}", f"within {max(off, default=1.0):.2f}",
          max(off, default=1.0) <= FACTOR),
-        ("seconds to simulate the largest sale", f"under {SALE_S:.0f}", f"{sale_seconds:.1f}",
+        ("seconds to simulate a sale, on average over the strategies",
+         f"under {SALE_S:.0f}", f"{sale_seconds:.1f}",
          sale_seconds < SALE_S),
     ]  # fmt: skip
     return pd.DataFrame(
