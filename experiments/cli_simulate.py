@@ -65,7 +65,7 @@ def simulate_command(  # noqa: PLR0913 - a command has as many options
       booking-lab simulate --strategy my_locks:MyLock --delay-ms 20 --one-by-one --json
       booking-lab simulate --save here.json
       booking-lab simulate --calibration here.json --cores 32 --clients 500 --workload spread
-    """  # noqa: D301 - a real backspace is click's mark of what it must not wrap
+    """
     with in_a_sentence():
         known = _known(strategy, calibration)
         if save:
