@@ -18,7 +18,15 @@ from sqlalchemy.dialects.postgresql import Range
 
 from booking_core import schema
 from booking_core.booking import BookingService
-from booking_core.schema import location, offering, service, staff, time_off, working_hours
+from booking_core.schema import (
+    closure,
+    location,
+    offering,
+    service,
+    staff,
+    time_off,
+    working_hours,
+)
 from booking_core.slots import instant
 from booking_core.strategies import DEFAULT
 
@@ -72,12 +80,22 @@ def load(connection: Connection, path: Path = SALON) -> Salon:
         )
         for place in described["location"]
     }
+    for place in described["location"]:
+        for closed in place.get("closures", ()):
+            _insert(
+                connection,
+                closure,
+                location_id=locations[place["name"]],
+                during=_during(closed, zones[place["name"]]),
+                reason=closed["reason"],
+            )
     services = {
         offered["name"]: _insert(
             connection,
             service,
             name=offered["name"],
             duration=timedelta(minutes=offered["duration_minutes"]),
+            buffer_before=timedelta(minutes=offered.get("buffer_before_minutes", 0)),
             buffer_after=timedelta(minutes=offered["buffer_after_minutes"]),
             grid=timedelta(minutes=offered["grid_minutes"]),
         )
@@ -102,7 +120,7 @@ def load(connection: Connection, path: Path = SALON) -> Salon:
                 connection,
                 time_off,
                 staff_id=staff_id,
-                during=Range(_local(off["from"], zone), _local(off["to"], zone), bounds="[)"),
+                during=_during(off, zone),
                 reason=off["reason"],
             )
     return Salon(members, services)
@@ -182,6 +200,10 @@ def _weekly(staff_id: int, kind: str, hours: dict[str, Any]) -> Iterable[dict[st
             "starts": time.fromisoformat(hours["from"]),
             "ends": time.fromisoformat(hours["to"]),
         }
+
+
+def _during(written: dict[str, str], zone: ZoneInfo) -> Range[datetime]:
+    return Range(_local(written["from"], zone), _local(written["to"], zone), bounds="[)")
 
 
 def _local(written: str, zone: ZoneInfo) -> datetime:
