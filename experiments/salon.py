@@ -31,7 +31,8 @@ from booking_core.slots import instant
 from booking_core.strategies import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from random import Random
 
     from sqlalchemy import Connection, Table
 
@@ -126,11 +127,15 @@ def load(connection: Connection, path: Path = SALON) -> Salon:
     return Salon(members, services)
 
 
-def open_salon(database: Database) -> tuple[Salon, BookingService]:
+def open_salon(
+    database: Database, clock: Callable[[], datetime] = now, source: Random | None = None
+) -> tuple[Salon, BookingService]:
     """Make the salon of `data/salon.toml` ready for bookings, as one would in production.
 
     Args:
         database: An empty one.
+        clock: Tells the present instant.
+        source: For what the service draws.
 
     Returns:
         The salon, and a service with the default strategy and the exclusion constraint behind it.
@@ -139,7 +144,7 @@ def open_salon(database: Database) -> tuple[Salon, BookingService]:
     with engine.begin() as connection:
         schema.create(connection, DEFAULT(), backstop=True)
         stored = load(connection)
-    return stored, BookingService(engine, clock=now)
+    return stored, BookingService(engine, clock=clock, source=source)
 
 
 def plain(connection: Connection, size: int) -> Salon:
