@@ -7,7 +7,7 @@ whenever it is run.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,7 @@ class Salon:
 
     staff: dict[str, int]
     services: dict[str, int]
+    locations: dict[str, int] = field(default_factory=dict)
 
 
 def now() -> datetime:
@@ -124,7 +125,7 @@ def load(connection: Connection, path: Path = SALON) -> Salon:
                 during=_during(off, zone),
                 reason=off["reason"],
             )
-    return Salon(members, services)
+    return Salon(members, services, locations)
 
 
 def open_salon(
@@ -187,7 +188,7 @@ def plain(connection: Connection, size: int) -> Salon:
             for weekday in range(7)
         ],
     )
-    return Salon(members, {"Visit": service_id})
+    return Salon(members, {"Visit": service_id}, {"Anywhere": location_id})
 
 
 def _insert(connection: Connection, table: Table, **values: Any) -> int:  # noqa: ANN401 - a row's

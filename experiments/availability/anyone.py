@@ -138,13 +138,19 @@ class Shares:
                     "was given": self.booked[name],
                     "hours promised": self.promised[name],
                 }
-                for name in sorted(self.could)
+                for name in self.promised
             ]
         )
 
 
-def share_out(
-    booking: BookingService, service_id: int, day: date, requests: int, source: Random
+def share_out(  # noqa: PLR0913 - what is asked for, and how often
+    booking: BookingService,
+    service_id: int,
+    day: date,
+    *,
+    location_id: int,
+    requests: int,
+    source: Random,
 ) -> Shares:
     """Ask for anybody again and again, each time at a start that was free when the day began.
 
@@ -152,11 +158,13 @@ def share_out(
         booking: The service; nothing is booked around that day yet.
         service_id: What for.
         day: A date on the wall.
+        location_id: Where.
         requests: How often.
         source: Draws the starts.
     """
-    listed = booking.free_slots(service_id, day)
-    names = {free.staff_id: free.staff for free in listed}
+    times = booking.free_time(service_id, day, day, location_id=location_id)
+    listed = [free for each in times for free in each.slots()]
+    names = {each.staff_id: each.staff for each in times}
     starts = sorted({free.slot.start for free in listed})
     booked, could = Counter[str](), Counter[str]()
     promised = dict.fromkeys(names.values(), 0.0)
@@ -164,11 +172,15 @@ def share_out(
     unfair = conflicts = 0
     for number in range(requests):
         start = source.choice(starts)
-        free = _free_at(booking, service_id, start)
+        free = _free_at(booking, service_id, start, location_id)
         could.update(each.staff for each in free)
         try:
             reply = booking.book(
-                staff_id=None, service_id=service_id, start=start, client=f"Client {number + 1}"
+                staff_id=None,
+                service_id=service_id,
+                start=start,
+                client=f"Client {number + 1}",
+                location_id=location_id,
             )
         except BookingError:
             conflicts += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, time
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,7 @@ import pandas as pd
 from booking_core import BookingService
 from booking_core.slots import instant
 from experiments.availability.diary import diary
+from experiments.availability.shop import Shop, two_days_before
 from experiments.availability.tiny_salon import (
     NOBODY_ELSE,
     TinySalon,
@@ -59,7 +60,7 @@ class BufferDay:
         return int((self.pieces["kind"] == "free").sum())
 
     @property
-    def lost(self) -> tuple[str, str]:
+    def around(self) -> tuple[str, str]:
         """The last start before the appointment and the first one after it, on the wall."""
         starts = self.pieces.loc[self.pieces["kind"] == "free", "begins"]
         return _wall(starts[starts < NOON.hour].max()), _wall(starts[starts > NOON.hour].min())
@@ -79,15 +80,16 @@ def buffer_days(database: Database) -> list[BufferDay]:
             for name, before, after in SERVICES
         }
     salon = Salon({NOBODY_ELSE: staff_id}, ids)
-    present = datetime.combine(DAY - timedelta(days=1), time(), UTC)
+    present = two_days_before(DAY)
     booking = BookingService(engine, clock=lambda: present)
+    shop = Shop(engine, salon, booking, [DAY])
     days = []
     for name, before, after in SERVICES:
         start = instant(DAY, NOON, ZoneInfo(ZONE))
         booked = booking.book(
             staff_id=staff_id, service_id=ids[name], start=start, client="Grace"
         ).appointment
-        pieces = diary(engine, booking, salon, names=[NOBODY_ELSE], service=name, days=[DAY]).frame
+        pieces = diary(shop, [NOBODY_ELSE], name).frame
         days.append(BufferDay(name, before, after, pieces))
         booking.cancel(booked.id)
     return days
@@ -102,8 +104,8 @@ def frame(days: Sequence[BufferDay]) -> pd.DataFrame:
                 "minutes before": day.before,
                 "minutes after": day.after,
                 "free starts": day.free,
-                "last start before": day.lost[0],
-                "first start after": day.lost[1],
+                "last start before": day.around[0],
+                "first start after": day.around[1],
             }
             for day in days
         ]

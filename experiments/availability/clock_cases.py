@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from booking_core import BookingService
+from experiments.availability.shop import two_days_before
 from experiments.availability.tiny_salon import EVERY_DAY, Span, TinySalon, offer
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def starts(engine: Engine, case: Case) -> list[datetime]:
     with engine.begin() as connection:
         staff_id = salon.open(connection)
         service_id = offer(connection, staff_id, case.name, minutes=case.minutes, grid=case.grid)
-    present = datetime.combine(case.first - 2 * DAY, time(), UTC)
+    present = two_days_before(case.first)
     service = BookingService(engine, clock=lambda: present)
     for start in map(datetime.fromisoformat, case.taken):
         service.book(staff_id=staff_id, service_id=service_id, start=start, client="Grace")

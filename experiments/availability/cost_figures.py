@@ -33,19 +33,20 @@ def growth(medians: pd.DataFrame) -> Figure:
     Args:
         medians: As `Listing.medians` returns them.
     """
-    most = medians[CELL].max()
+    most = _most(medians)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 4), layout="constrained")
         panels = figure.subplots(1, len(AXES), sharey=True)
         for axis, (column, words) in zip(panels, AXES.items(), strict=True):
             fixed = [name for name in CELL if name != column]
-            here = medians[(medians[fixed] == most[fixed]).all(axis=1)].sort_values(column)
+            at_most = (medians[fixed] == [most[name] for name in fixed]).all(axis=1)
+            here = medians[at_most].sort_values(column)
             for lister, (colour, marker, line, label) in WAYS.items():
                 _line(axis, here[here["lister"] == lister], column, label,
                       color=colour, marker=marker, linestyle=line)  # fmt: skip
-            values = sorted(here[column].unique())
+            values = sorted(set(map(int, here[column])))
             axis.set(xscale="log", yscale="log", xlabel=words)
-            axis.set_xticks(values, [f"{int(value):,}" for value in values])
+            axis.set_xticks(values, [f"{value:,}" for value in values])
             axis.minorticks_off()
             axis.margins(x=0.12)
             axis.yaxis.set_major_formatter("{x:,g}")
@@ -60,12 +61,11 @@ def growth(medians: pd.DataFrame) -> Figure:
 
 def growth_in_words(medians: pd.DataFrame) -> str:
     """Say what the picture shows at its largest list, for who can't see it."""
-    most = medians[CELL].max()
-    largest = medians[(medians[CELL] == most).all(axis=1)].set_index("lister")
+    most = _most(medians)
     parts = [
-        f"{WAYS[lister][3]} {largest.loc[lister, 'milliseconds']:,.1f} ms"
-        for lister in WAYS
-        if lister in largest.index
+        f"{WAYS[row['lister']][3]} {row['milliseconds']:,.1f} ms"
+        for row in medians.to_dict("records")
+        if all(row[name] == most[name] for name in CELL)
     ]
     where = ", ".join(f"{most[name]:,} {name}" for name in CELL)
     return f"The largest list ({where}): {'; '.join(parts)}."
@@ -107,6 +107,10 @@ def losing(losing: Losing) -> Figure:
         axis.set_xlabel("milliseconds a request (median; the line spans the quartiles)")
         figure.legend(loc="outside upper left", ncols=3, fontsize=9)
     return figure
+
+
+def _most(medians: pd.DataFrame) -> dict[str, int]:
+    return {name: int(medians[name].max()) for name in CELL}
 
 
 def _line(axis: Axes, rows: pd.DataFrame, column: str, label: str, **style: Any) -> None:  # noqa: ANN401 - matplotlib's own

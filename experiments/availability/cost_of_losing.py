@@ -12,13 +12,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
 import pandas as pd
 
 from booking_core import BookingConflict, BookingService
 from booking_core.wire import NOTHING, Wire
+from experiments.availability.shop import two_days_before
+from experiments.bench.large_salon import AT_ONE_PLACE, FIRST, NOW, SERVICE
 from experiments.stats import spread
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from experiments.availability.shop import Shop
+    from experiments.bench.large_salon import LargeSalon
     from experiments.verdicts import Verdicts
 
 PLAIN, WITH, WON = "lost, nothing offered", "lost, alternatives", "booked"
@@ -53,6 +57,24 @@ class Desk:
     service_id: int
     staff_id: int
     day: date
+
+    @classmethod
+    def of_shop(cls, shop: Shop, staff: str, service: str) -> Self:
+        """Return the desk of a shop, on its first day."""
+        return cls(
+            f"a salon of {len(shop.salon.staff)}",
+            shop.engine,
+            lambda: two_days_before(shop.days[0]),
+            shop.salon.services[service],
+            shop.salon.staff[staff],
+            shop.days[0],
+        )
+
+    @classmethod
+    def of_chain(cls, chain: LargeSalon) -> Self:
+        """Return the desk of a chain; alternatives are looked for at one of its places."""
+        name = f"a chain with {AT_ONE_PLACE} at each place"
+        return cls(name, chain.engine, lambda: NOW, SERVICE, 7, FIRST)
 
 
 @dataclass(frozen=True)
@@ -111,7 +133,7 @@ class Losing:
         """Say what was added, whatever it is."""
         sentences = [
             f"In {where} alternatives added {added:.2f} ms to a lost request, {multiple:.2f} times"
-            f" what a booking took there: {'less' if multiple < 1 else 'not less'} than the booking."
+            f" what a booking took: {'less' if multiple < 1 else 'not less'} than the booking."
             for where, added, _, multiple, *_ in self.added().itertuples(index=False)
         ]
         return " ".join(sentences)

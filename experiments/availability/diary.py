@@ -19,13 +19,11 @@ from booking_core.slots import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from random import Random
     from zoneinfo import ZoneInfo
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
-    from booking_core import BookingService
-    from experiments.salon import Salon
+    from experiments.availability.shop import Shop
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -80,8 +78,8 @@ class Diary:
                 f"{count[kind]} {words}"
                 for kind, words in (
                     ("appointment", "appointments"),
-                    ("time off", "days with time off"),
-                    ("closed", "closed days"),
+                    ("time off", "with time off"),
+                    ("closed", "closed"),
                     ("free", f"free starts for a {self.service.lower()}"),
                 )
                 if kind in count
@@ -90,76 +88,27 @@ class Diary:
         return " ".join(sentences)
 
 
-def diary(  # noqa: PLR0913 - whose, what for, when
-    engine: Engine,
-    booking: BookingService,
-    salon: Salon,
-    *,
-    names: Sequence[str],
-    service: str,
-    days: Sequence[date],
-) -> Diary:
+def diary(shop: Shop, names: Sequence[str], service: str, days: Sequence[date] = ()) -> Diary:
     """Read the diary.
 
     Args:
-        engine: For the salon's database.
-        booking: Lists what is free.
-        salon: The ids.
-        names: Whose days; each offers the service.
+        shop: Whose.
+        names: Of staff members; each offers the service.
         service: What the free starts are for.
-        days: Which dates on the wall.
+        days: Which dates on the wall; all of the shop's if left out.
     """
-    service_id = salon.services[service]
+    service_id = shop.salon.services[service]
     rows: list[tuple[object, ...]] = []
-    with engine.connect() as connection:
+    with shop.engine.connect() as connection:
         for name in names:
-            for day in days:
-                pieces = _pieces(connection, service_id, salon.staff[name], day)
+            for day in days or shop.days:
+                staff_id = shop.salon.staff[name]
+                pieces = _pieces(connection, service_id, staff_id, day)
                 rows.extend((name, day, *piece) for piece in pieces)
-                for free in booking.free_slots(service_id, day, salon.staff[name]):
+                for free in shop.booking.free_slots(service_id, day, staff_id):
                     begins = hours_since_midnight(free.local_start, day)
                     rows.append((name, day, "free", begins, begins, ""))
     return Diary(pd.DataFrame(rows, columns=COLUMNS), service)
-
-
-def fill(  # noqa: PLR0913 - where, what, when, how many
-    booking: BookingService,
-    salon: Salon,
-    *,
-    names: Sequence[str],
-    days: Sequence[date],
-    each: int,
-    source: Random,
-) -> int:
-    """Book appointments at random.
-
-    Args:
-        booking: Books them.
-        salon: The ids.
-        names: Of the services that are booked.
-        days: Dates on the wall.
-        each: How many of each service a day, where there is room.
-        source: Draws the slots.
-
-    Returns:
-        How many were booked.
-    """
-    booked = 0
-    for day in days:
-        for name in names:
-            for _ in range(each):
-                found = booking.free_slots(salon.services[name], day)
-                if not found:
-                    break
-                chosen = source.choice(found)
-                booking.book(
-                    staff_id=chosen.staff_id,
-                    service_id=salon.services[name],
-                    start=chosen.slot.start,
-                    client=f"Client {booked + 1}",
-                )
-                booked += 1
-    return booked
 
 
 def _pieces(connection: Connection, service_id: int, staff_id: int, day: date) -> Iterator[Piece]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from booking_core import BookingService
-    from experiments.salon import Salon
+    from experiments.availability.shop import Shop
     from experiments.verdicts import Verdicts
 
 BOOKED = "booked"
@@ -51,32 +51,24 @@ class Honesty:
     changed: Sequence[str] = ()
 
 
-def check(  # noqa: PLR0913 - where, what, when, how many
-    booking: BookingService,
-    salon: Salon,
-    days: Sequence[date],
-    *,
-    sample: int,
-    source: Random,
-    progress: bool = False,
-) -> Honesty:
+def check(shop: Shop, *, sample: int, source: Random, progress: bool = False) -> Honesty:
     """Ask for every slot that is offered on some days, and for a sample of other starts.
 
     Args:
-        booking: The service.
-        salon: The ids; all of its services are asked for.
-        days: Dates on the wall, in order.
+        shop: Whose offers, on which days; all of its services are asked for.
         sample: How many starts that are not offered are asked for, of each service.
         source: Draws them.
         progress: Whether to show a bar.
     """
+    booking, days = shop.booking, shop.days
+    staff = list(shop.salon.staff.values())
     offered: dict[str, Counter[str]] = {}
     others: dict[str, Counter[str]] = {}
     changed = []
-    for name, service_id in tqdm(salon.services.items(), disable=not progress, unit="service"):
+    for name, service_id in tqdm(shop.salon.services.items(), disable=not progress, unit="service"):
         listed = _listed(booking, service_id, days)
         offered[name] = Counter(_end(booking, service_id, *place) for place in listed)
-        missed = _not_offered(set(listed), [*salon.staff.values()], days, sample, source)
+        missed = _not_offered(set(listed), staff, days, sample, source)
         others[name] = Counter(_end(booking, service_id, *place) for place in missed)
         if listed != _listed(booking, service_id, days):
             changed.append(name)

@@ -37,11 +37,11 @@ def scans(plan: str) -> pd.DataFrame:
 def promises(listing: Listing) -> pd.DataFrame:
     """Return what was promised about time, what was measured, and whether it was kept here."""
     medians = listing.medians()
-    ours = medians[medians["lister"] == "query"]
-    worst = ours.loc[ours["ratio_to_best_other"].idxmin()]
+    ours = medians[medians["lister"] == "query"].to_dict("records")
+    worst = min(ours, key=lambda row: row["ratio_to_best_other"])
     where = ", ".join(f"{worst[name]:,} {name}" for name in CELL)
-    alone = ours[(ours["staff"] == ours["staff"].min()) & (ours["days"] == ours["days"].min())]
-    largest = alone.loc[alone["appointments"].idxmax()]
+    # The smallest list of the largest table.
+    alone = min(ours, key=lambda row: (row["staff"], row["days"], -row["appointments"]))
     return pd.DataFrame(
         [
             _promise(
@@ -51,8 +51,8 @@ def promises(listing: Listing) -> pd.DataFrame:
             ),
             _promise(
                 f"one staff member's day under {MOST_MILLISECONDS:g} ms at the median",
-                f"{largest['milliseconds']:.2f} ms of {largest['appointments']:,} appointments",
-                kept=largest["milliseconds"] < MOST_MILLISECONDS,
+                f"{alone['milliseconds']:.2f} ms, of {alone['appointments']:,} appointments",
+                kept=alone["milliseconds"] < MOST_MILLISECONDS,
             ),
         ]
     )
