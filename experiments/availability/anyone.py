@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from booking_core import BookingService
     from booking_core.availability import FreeSlot
     from booking_core.requests import Booking
+    from experiments.verdicts import Verdicts
 
 HALF_A_DAY = timedelta(hours=12)
 HOUR = timedelta(hours=1)
@@ -57,6 +58,15 @@ class Crowd:
             and all(number == 1 for number in counts.values())
             and len(counts) == min(self.free, len(self.ends))
             and conflicts == len(self.ends) - len(counts)
+        )
+
+    def record(self, verdicts: Verdicts) -> None:
+        """State what must hold."""
+        verdicts.add(
+            "Where a crowd wants anybody at one start, everybody who is free is booked, once",
+            held=self.each_booked_once and self.free > 0,
+            evidence=f"{len(self.ends)} clients, {self.free} free, "
+            f"{len(self.ends) - self.ends.count('conflict')} booked",
         )
 
 
@@ -140,6 +150,14 @@ class Shares:
                 }
                 for name in self.promised
             ]
+        )
+
+    def record(self, verdicts: Verdicts) -> None:
+        """State what must hold."""
+        verdicts.add(
+            "Who wants anybody is given whoever is free and has the least to do around that time",
+            held=self.unfair == 0 < sum(self.booked.values()),
+            evidence=f"{self.unfair} of {sum(self.booked.values())} booked with somebody busier",
         )
 
 

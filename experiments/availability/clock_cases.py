@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from experiments.verdicts import Verdicts
+
 DAY = timedelta(days=1)
 
 
@@ -171,6 +173,16 @@ class CaseBook:
     def frame(self) -> pd.DataFrame:
         """Return a row a case: what is asked, what must be offered, and whether it was."""
         return pd.DataFrame([self._row(case) for case in self.found])
+
+    def record(self, verdicts: Verdicts) -> None:
+        """State what must hold."""
+        differing = self.differing()
+        verdicts.add(
+            "On days on which clocks change exactly those starts are offered that exist",
+            held=not differing and bool(self.found),
+            evidence=f"{len(self.found) - len(differing)} of {len(self.found)} named cases have"
+            " the answer that was written by hand",
+        )
 
     def _row(self, case: Case) -> dict[str, object]:
         actual = answer(self.found[case], case.grid)

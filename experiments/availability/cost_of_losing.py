@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from experiments.verdicts import Verdicts
 
 PLAIN, WITH, WON = "lost, nothing offered", "lost, alternatives", "booked"
+WEEK = timedelta(days=7)
 REPEATS = 10  # requests a turn; one alone is too quick to be timed well
 
 
@@ -48,7 +50,7 @@ class Desk:
         clock: Tells the present instant.
         service_id: What is booked.
         staff_id: With whom.
-        day: A date on the wall, with two free starts at least that do not overlap.
+        day: A date on the wall; two starts are free within a week from it that do not overlap.
     """
 
     name: str
@@ -186,7 +188,7 @@ def _requests(desk: Desk) -> dict[str, Callable[[], float]]:
     """Take a slot, and return what asks for it or for another one, and says for how long."""
     generous = BookingService(desk.engine, clock=desk.clock)
     silent = BookingService(desk.engine, clock=desk.clock, offers=0)
-    free = generous.free_slots(desk.service_id, desk.day, desk.staff_id)
+    free = generous.free_slots(desk.service_id, desk.day, desk.staff_id, last=desk.day + WEEK)
     taken, other = free[len(free) // 2].slot.start, free[0].slot.start
     asked: dict[str, Any] = {
         "staff_id": desk.staff_id,

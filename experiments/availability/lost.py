@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from booking_core import BookingService
     from booking_core.availability import FreeSlot
+    from experiments.verdicts import Verdicts
 
 WEEK = timedelta(days=7)
 
@@ -59,6 +60,11 @@ class LostSlot:
         if not self.refused:
             return f"{self.wanted.local_start:%H:%M} with {self.staff} is taken"
         return f"The same, after {len(self.refused)} were refused"
+
+    def worded(self) -> str:
+        """Say what the answer was, for who can't see it."""
+        offered = "; ".join(f"{n}. {free}" for n, free in enumerate(self.alternatives, 1))
+        return f"{self.title}: {offered}."
 
 
 def lose(
@@ -122,6 +128,28 @@ def is_best(booking: BookingService, service_id: int, loss: LostSlot) -> bool:
         )
     )
     return list(loss.alternatives) == listed[: len(loss.alternatives)] and bool(loss.alternatives)
+
+
+def record(losses: Sequence[LostSlot], best: Sequence[bool], verdicts: Verdicts) -> None:
+    """State what must hold.
+
+    Args:
+        losses: The answers.
+        best: For each of them what `is_best` said.
+        verdicts: Where it is stated.
+    """
+    verdicts.add(
+        "What is offered instead of a lost slot is the best of all that is free",
+        held=all(best) and bool(best),
+        evidence=f"{sum(best)} of {len(best)} answers agree with the sorted list of the week",
+    )
+    again = sum(free in loss.refused for loss in losses for free in loss.alternatives)
+    refused = max(len(loss.refused) for loss in losses)
+    verdicts.add(
+        "What was refused is not offered again",
+        held=again == 0 < refused,
+        evidence=f"{again} of {refused} were",
+    )
 
 
 def _book(
