@@ -7,7 +7,7 @@ whenever it is run.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,21 @@ from sqlalchemy.dialects.postgresql import Range
 
 from booking_core import schema
 from booking_core.booking import BookingService
-from booking_core.schema import location, offering, service, staff, time_off, working_hours
+from booking_core.schema import (
+    closure,
+    location,
+    offering,
+    service,
+    staff,
+    time_off,
+    working_hours,
+)
 from booking_core.slots import instant
 from booking_core.strategies import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from random import Random
 
     from sqlalchemy import Connection, Table
 
@@ -45,6 +54,7 @@ class Salon:
 
     staff: dict[str, int]
     services: dict[str, int]
+    locations: dict[str, int] = field(default_factory=dict)
 
 
 def now() -> datetime:
@@ -72,12 +82,22 @@ def load(connection: Connection, path: Path = SALON) -> Salon:
         )
         for place in described["location"]
     }
+    for place in described["location"]:
+        for closed in place.get("closures", ()):
+            _insert(
+                connection,
+                closure,
+                location_id=locations[place["name"]],
+                during=_during(closed, zones[place["name"]]),
+                reason=closed["reason"],
+            )
     services = {
         offered["name"]: _insert(
             connection,
             service,
             name=offered["name"],
             duration=timedelta(minutes=offered["duration_minutes"]),
+            buffer_before=timedelta(minutes=offered.get("buffer_before_minutes", 0)),
             buffer_after=timedelta(minutes=offered["buffer_after_minutes"]),
             grid=timedelta(minutes=offered["grid_minutes"]),
         )
@@ -102,17 +122,21 @@ def load(connection: Connection, path: Path = SALON) -> Salon:
                 connection,
                 time_off,
                 staff_id=staff_id,
-                during=Range(_local(off["from"], zone), _local(off["to"], zone), bounds="[)"),
+                during=_during(off, zone),
                 reason=off["reason"],
             )
-    return Salon(members, services)
+    return Salon(members, services, locations)
 
 
-def open_salon(database: Database) -> tuple[Salon, BookingService]:
+def open_salon(
+    database: Database, clock: Callable[[], datetime] = now, source: Random | None = None
+) -> tuple[Salon, BookingService]:
     """Make the salon of `data/salon.toml` ready for bookings, as one would in production.
 
     Args:
         database: An empty one.
+        clock: Tells the present instant.
+        source: For what the service draws.
 
     Returns:
         The salon, and a service with the default strategy and the exclusion constraint behind it.
@@ -121,7 +145,7 @@ def open_salon(database: Database) -> tuple[Salon, BookingService]:
     with engine.begin() as connection:
         schema.create(connection, DEFAULT(), backstop=True)
         stored = load(connection)
-    return stored, BookingService(engine, clock=now)
+    return stored, BookingService(engine, clock=clock, source=source)
 
 
 def plain(connection: Connection, size: int) -> Salon:
@@ -164,7 +188,7 @@ def plain(connection: Connection, size: int) -> Salon:
             for weekday in range(7)
         ],
     )
-    return Salon(members, {"Visit": service_id})
+    return Salon(members, {"Visit": service_id}, {"Anywhere": location_id})
 
 
 def _insert(connection: Connection, table: Table, **values: Any) -> int:  # noqa: ANN401 - a row's
@@ -182,6 +206,10 @@ def _weekly(staff_id: int, kind: str, hours: dict[str, Any]) -> Iterable[dict[st
             "starts": time.fromisoformat(hours["from"]),
             "ends": time.fromisoformat(hours["to"]),
         }
+
+
+def _during(written: dict[str, str], zone: ZoneInfo) -> Range[datetime]:
+    return Range(_local(written["from"], zone), _local(written["to"], zone), bounds="[)")
 
 
 def _local(written: str, zone: ZoneInfo) -> datetime:
