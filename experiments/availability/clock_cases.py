@@ -89,7 +89,7 @@ class Case:
         parts = [_worded("shift", self.shifts), _worded("break", self.breaks)]
         parts.append(_worded("off", [(_day_and_time(a), _day_and_time(b)) for a, b in self.off]))
         parts.append(", ".join(f"taken {_day_and_time(start)}" for start in self.taken))
-        parts.append(f"{self.minutes} min every {self.grid}")
+        parts.append(f"{self.minutes} minutes, every {self.grid}")
         return "; ".join(part for part in parts if part)
 
 
@@ -186,15 +186,15 @@ class CaseBook:
 
     def _row(self, case: Case) -> dict[str, object]:
         actual = answer(self.found[case], case.grid)
+        clock = [f"{' '.join(case.answer.missing)} never shown"] * bool(case.answer.missing)
+        clock += [f"{' '.join(case.answer.twice)} shown twice"] * bool(case.answer.twice)
         return {
             "case": case.name,
-            "zone": case.zone,
-            "day": f"{case.first:%d %b %Y}",
+            "where and when": f"{case.zone}, {_unbroken(f'{case.first:%d %b %Y}')}",
             "rules": case.rules,
             "starts": case.answer.count,
-            "which": ", ".join(case.answer.runs) or "none",
-            "never shown": " ".join(case.answer.missing) or None,
-            "shown twice": " ".join(case.answer.twice) or None,
+            "which": ", ".join(map(_unbroken, case.answer.runs)) or "none",
+            "the clock": ", ".join(clock) or None,
             "the database": "✓ the same"
             if actual == case.answer
             else f"✗ {actual.count}: {', '.join(actual.runs)}",
@@ -213,6 +213,11 @@ def _walls_between(earlier: datetime, later: datetime, step: timedelta) -> list[
         walls.append(f"{wall:%H:%M}")
         wall += step
     return walls
+
+
+def _unbroken(words: str) -> str:
+    """Keep words on one line of a table."""
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _offset(moment: datetime) -> str:
