@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 DAY = timedelta(days=1)
 
 
+USUAL = 30  # minutes that a service takes, and between two starts
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What is offered.
@@ -80,17 +83,18 @@ class Case:
     taken: tuple[str, ...] = ()
     last: date | None = None
     weekdays: tuple[int, ...] = EVERY_DAY
-    minutes: int = 30
-    grid: int = 30
+    minutes: int = USUAL
+    grid: int = USUAL
 
     @property
     def rules(self) -> str:
-        """The rules in words, for a table."""
+        """The rules in words, for a table; a service that is as usual is left out."""
         parts = [_worded("shift", self.shifts), _worded("break", self.breaks)]
         parts.append(_worded("off", [(_day_and_time(a), _day_and_time(b)) for a, b in self.off]))
         parts.append(", ".join(f"taken {_day_and_time(start)}" for start in self.taken))
-        parts.append(f"{self.minutes} min every {self.grid}")
-        return "; ".join(part for part in parts if part)
+        if (self.minutes, self.grid) != (USUAL, USUAL):
+            parts.append(f"{self.minutes} minutes, every {self.grid}")
+        return "; ".join(_unbroken(part) for part in parts if part)
 
 
 def starts(engine: Engine, case: Case) -> list[datetime]:
@@ -186,16 +190,19 @@ class CaseBook:
 
     def _row(self, case: Case) -> dict[str, object]:
         actual = answer(self.found[case], case.grid)
+        clock = [
+            f"{_unbroken(' '.join(walls))} {words}"
+            for walls, words in ((case.answer.missing, "never"), (case.answer.twice, "twice"))
+            if walls
+        ]
         return {
             "case": case.name,
-            "zone": case.zone,
-            "day": f"{case.first:%d %b %Y}",
+            "where and when": f"{case.zone}, {_unbroken(f'{case.first:%d %b %Y}')}",
             "rules": case.rules,
             "starts": case.answer.count,
-            "which": ", ".join(case.answer.runs) or "none",
-            "never shown": " ".join(case.answer.missing) or None,
-            "shown twice": " ".join(case.answer.twice) or None,
-            "the database": "✓ the same"
+            "which": ", ".join(map(_unbroken, case.answer.runs)) or "none",
+            "clock shows": ", ".join(clock) or None,
+            "offered": "✓ same"
             if actual == case.answer
             else f"✗ {actual.count}: {', '.join(actual.runs)}",
         }
@@ -213,6 +220,11 @@ def _walls_between(earlier: datetime, later: datetime, step: timedelta) -> list[
         walls.append(f"{wall:%H:%M}")
         wall += step
     return walls
+
+
+def _unbroken(words: str) -> str:
+    """Keep words on one line of a table."""
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _offset(moment: datetime) -> str:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from experiments.verdicts import Verdicts
 
 BOOKED = "booked"
-# Half of the starts that are drawn lie on every grid of the salon, the others mostly on none.
-STEPS = (timedelta(minutes=5), timedelta(minutes=30))
+STEP = timedelta(minutes=5)
+HALF_AN_HOUR = timedelta(minutes=30)  # on it lie starts of every grid in the salon
 # In UTC: what lies between is the same date in Berlin and in New York.
 EARLIEST, LATEST = timedelta(hours=5), timedelta(hours=22)
 
@@ -72,7 +72,7 @@ def check(shop: Shop, *, sample: int, source: Random, progress: bool = False) ->
         others[name] = Counter(_end(booking, service_id, *place) for place in missed)
         if listed != _listed(booking, service_id, days):
             changed.append(name)
-    return Honesty(f"{days[0]:%d %b} to {days[-1]:%d %b %Y}", offered, others, changed)
+    return Honesty(f"{_date(days[0])} to {_date(days[-1])}", offered, others, changed)
 
 
 def frame(checked: Sequence[Honesty]) -> pd.DataFrame:
@@ -140,16 +140,17 @@ def _listed(booking: BookingService, service_id: int, days: Sequence[date]) -> l
 def _not_offered(
     listed: set[Place], staff: Sequence[int], days: Sequence[date], sample: int, source: Random
 ) -> list[Place]:
-    """Draw starts on those days, of anybody, that are not listed."""
-    drawn: set[Place] = set()
-    while len(drawn) < sample:
-        midnight = datetime.combine(source.choice(days), time(), UTC)
-        step = source.choice(STEPS)
-        start = midnight + source.randrange(EARLIEST // step, LATEST // step) * step
-        place = (source.choice(staff), start)
-        if place not in listed:
-            drawn.add(place)
-    return sorted(drawn)
+    """Draw starts on those days, of anybody, that are not listed: all where there are too few."""
+    on_grid: list[Place] = []
+    between: list[Place] = []
+    for day in days:
+        for offset in range(EARLIEST // STEP, LATEST // STEP):
+            start = datetime.combine(day, time(), UTC) + offset * STEP
+            others = [(who, start) for who in staff if (who, start) not in listed]
+            (between if offset * STEP % HALF_AN_HOUR else on_grid).extend(others)
+    half = min(sample // 2, len(on_grid))
+    drawn = source.sample(on_grid, half)
+    return drawn + source.sample(between, min(sample - half, len(between)))
 
 
 def _end(booking: BookingService, service_id: int, staff_id: int, start: datetime) -> str:
@@ -169,3 +170,7 @@ def _end(booking: BookingService, service_id: int, staff_id: int, start: datetim
 def _reasons(counts: Counter[str]) -> str | None:
     reasons = [f"{code} {number}" for code, number in sorted(counts.items()) if code != BOOKED]
     return ", ".join(reasons) or None
+
+
+def _date(day: date) -> str:
+    return f"{day.day}\N{NO-BREAK SPACE}{day:%b}"

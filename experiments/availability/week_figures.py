@@ -164,7 +164,7 @@ def _bars(axis: Axes, row: int, pieces: pd.DataFrame, *, free: bool = True) -> N
     if free:
         starts = pieces[pieces["kind"] == "free"]["begins"]
         axis.plot(
-            starts, [row + HEIGHT / 4] * len(starts), "^", color=GREEN, markersize=3.5, zorder=4,
+            starts, [row + HEIGHT / 4] * len(starts), "^", color=GREEN, markersize=4, zorder=4,
             markeredgewidth=0,
         )  # fmt: skip
 
@@ -194,7 +194,8 @@ def _hours(axis: Axes, span: tuple[float, float], label: str) -> None:
     axis.set_xticks(hours, [f"{hour % 24:02}:00" for hour in hours], fontsize=8.5)
     axis.set_xlabel(label)
     for panel in axis.figure.axes:
-        panel.grid(axis="x", color="#E2E2E2", linewidth=0.6, zorder=0)
+        panel.set_axisbelow(True)
+        panel.grid(axis="x", color="#E2E2E2", linewidth=0.6)
 
 
 def _span(frame: pd.DataFrame) -> tuple[float, float]:

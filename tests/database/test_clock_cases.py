@@ -43,6 +43,6 @@ def test_an_answer_that_differs_is_named() -> None:
     with fresh_database() as database:
         book = CaseBook.ask(open_tiny_salons(database), [wrong, CASES[1]])
     assert [wrong.name] == book.differing()
-    said = book.frame()["the database"]
+    said = book.frame()["offered"]
     assert said[0].startswith("✗ 10: Sun 00:00 to 01:30 +01:00, ")
-    assert "✓ the same" == said[1]
+    assert "✓ same" == said[1]
