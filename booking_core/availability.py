@@ -20,7 +20,7 @@ from booking_core.requests import check_id, shortened
 from booking_core.rulebook import not_offered
 from booking_core.session import Session
 from booking_core.slots import Slot, in_utc, instant
-from booking_core.zones import clocks
+from booking_core.zones import clocks, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -33,17 +33,20 @@ if TYPE_CHECKING:
 ENOUGH = 5
 FARTHEST = timedelta(days=400)  # from a lost slot to what is offered instead; see `free_time`
 MOST_DAYS = 400  # that are listed at a time
+MOST_REFUSED = 1_000  # slots that a client can turn down
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_DAY = EPOCH.toordinal()
 NO_BRACES = str.maketrans("", "", "{}")
 
 # A query for free time is long, and its cost looks high: PostgreSQL would compile it for longer
-# than it takes to run, and plan it anew for each salon's worth of parameters.
+# than it takes to run, and plan it anew each time. A plan that is kept must not read a whole table
+# because that was empty when it was made.
 SETTINGS = """
-    SELECT set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)
+    SELECT set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true),
+           set_config('plan_cache_mode', 'force_generic_plan', true)
 """
 
-WHOSE = (free_time.EVERYBODY, free_time.THERE, free_time.ONE)
+WHOSE = (free_time.EVERYBODY, free_time.THERE, free_time.ONE, free_time.ONE + free_time.THERE)
 RUNS = {whose: free_time.runs(whose) for whose in WHOSE}
 NEAREST = {
     (whose, moves): free_time.nearest(whose, moves=moves)
@@ -109,7 +112,7 @@ class Candidate:
     Attributes:
         allowed: Whether the rules allow it.
         taken_by: The id of an appointment that is in the way, if there is one.
-        load: For how long appointments promise their time in the twelve hours before and after.
+        load: How long the appointments are that block some of the twelve hours before and after.
     """
 
     staff_id: int
@@ -152,7 +155,7 @@ class Availability:
 
         Raises:
             InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_STAFF`, `UNKNOWN_LOCATION`, `NOT_OFFERED`,
-                `NOT_A_DATE`, `OUT_OF_RANGE` or `TOO_MANY_DAYS`.
+                `NOT_A_DATE`, `OUT_OF_RANGE`, `END_BEFORE_START` or `TOO_MANY_DAYS`.
         """
         _check_days(first, last)
         whose, who = _whose(staff_id, location_id)
@@ -192,28 +195,25 @@ class Availability:
             start: When it was to start.
             time_zone: On whose wall the wanted day begins, an IANA name.
             staff_id: With whom, if with somebody.
-            location_id: Where; everywhere if left out.
+            location_id: Where, in the same time zone; wherever locations have been met if left out.
             moves: The appointment that is to be moved: it is not in its own way, and where it is
                 now is no alternative.
             refused: Slots that the client does not want either.
             limit: How many are wanted.
 
         Raises:
-            InvalidRequest: `BAD_REFUSAL` where something is refused that is no free slot.
+            InvalidRequest: `BAD_REFUSAL` where something is refused that can't have been offered.
         """
         place = ZoneInfo(time_zone)
         morning = instant(start.astimezone(place).date(), time(), place)
         whose, where = _whose(None, location_id)
         unwanted = [(moves.staff_id, moves.slot.start)] if moves else []
-        for each in refused:
-            if not isinstance(each, FreeSlot):
-                raise InvalidRequest("BAD_REFUSAL", f"{shortened(each)} was never offered.")
-            unwanted.append((each.staff_id, each.slot.start))
+        unwanted.extend((each.staff_id, each.slot.start) for each in check_refused(refused))
         self._zones.add(time_zone)
         rows = self._ask(
             NEAREST[whose, moves is not None],
             Slot(morning, start + FARTHEST),
-            self._zones.copy() if location_id is None else {time_zone},
+            self._zones.copy(),
             _service(service_id)
             | where
             | {
@@ -273,6 +273,8 @@ class Availability:
             new = {row[0] for row in rows} - known
             if not new:
                 return rows
+            for zone in new:
+                place_of(zone)
             self._zones |= new  # once more: without its clock, nothing was found there
 
     def _ask(
@@ -286,8 +288,13 @@ class Availability:
         }
         # Sent together, the two are one transaction, without BEGIN and COMMIT.
         with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
+            if not session.together:
+                session.send("BEGIN READ ONLY")
             session.send(SETTINGS)
-            return session.run(query, parameters)
+            rows = session.run(query, parameters)
+            if not session.together:
+                session.send("COMMIT")
+            return rows
 
     def _nobody(
         self, service_id: int, staff_id: int | None, location_id: int | None
@@ -296,16 +303,37 @@ class Availability:
             return not_offered(connection, service_id, staff_id, location_id)
 
 
+def check_refused(refused: Iterable[FreeSlot]) -> tuple[FreeSlot, ...]:
+    """Return what a client has turned down.
+
+    Raises:
+        InvalidRequest: `BAD_REFUSAL` where one of them can't have been offered, or they are too
+            many.
+    """
+    if refused is None or isinstance(refused, str):
+        raise InvalidRequest("BAD_REFUSAL", f"{refused!r} is no list of free slots.")
+    slots = tuple(refused)
+    if len(slots) > MOST_REFUSED:
+        raise InvalidRequest("BAD_REFUSAL", f"More than {MOST_REFUSED} slots can't be turned down.")
+    for each in slots:
+        if not isinstance(each, FreeSlot):
+            raise InvalidRequest("BAD_REFUSAL", f"{shortened(each)} was never offered.")
+        check_id(each.staff_id, "BAD_REFUSAL", "staff member")
+    return slots
+
+
 def _check_days(first: date, last: date) -> None:
     for day in (first, last):
         if not isinstance(day, date) or isinstance(day, datetime):
             raise InvalidRequest("NOT_A_DATE", f"{day!r} is not a date.")
         in_utc(datetime.combine(day, time(), UTC))
     count = (last - first).days + 1
-    if not 1 <= count <= MOST_DAYS:
+    if count < 1:
+        raise InvalidRequest("END_BEFORE_START", f"The last day, {last}, is before {first}.")
+    if count > MOST_DAYS:
         raise InvalidRequest(
             "TOO_MANY_DAYS",
-            f"From {first} to {last} it is {count} days; 1 to {MOST_DAYS} can be listed at a time.",
+            f"From {first} to {last} it is {count} days; {MOST_DAYS} can be listed at a time.",
         )
 
 
@@ -324,12 +352,15 @@ def _service(service_id: int) -> dict[str, object]:
 
 def _whose(staff_id: int | None, location_id: int | None) -> tuple[str, dict[str, object]]:
     """Return the condition and its parameters."""
+    whose = free_time.EVERYBODY
+    who: dict[str, object] = {}
     if staff_id is not None:
-        return free_time.ONE, {"staff_id": check_id(staff_id, "UNKNOWN_STAFF", "staff member")}
+        whose += free_time.ONE
+        who["staff_id"] = check_id(staff_id, "UNKNOWN_STAFF", "staff member")
     if location_id is not None:
-        place = check_id(location_id, "UNKNOWN_LOCATION", "location")
-        return free_time.THERE, {"location_id": place}
-    return free_time.EVERYBODY, {}
+        whose += free_time.THERE
+        who["location_id"] = check_id(location_id, "UNKNOWN_LOCATION", "location")
+    return whose, who
 
 
 def _free_time(  # noqa: PLR0913, PLR0917 - as many columns

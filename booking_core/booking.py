@@ -11,6 +11,7 @@ rival, which may be its own twin.
 
 Who does not mind with whom is given whoever has the least to do around that time. Where somebody
 else was faster there, the next one is tried: it is a conflict only when nobody is free any more.
+With a strategy that waits, whoever is chosen is waited for, even where others could be had at once.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
 from booking_core.appointments import check_appointment_id, find, find_confirmed
-from booking_core.availability import ENOUGH, Availability, FreeSlot, FreeTime
+from booking_core.availability import (
+    ENOUGH,
+    Availability,
+    Candidate,
+    FreeSlot,
+    FreeTime,
+    check_refused,
+)
 from booking_core.claims import Claims
 from booking_core.errors import (
     BookingConflict,
@@ -53,7 +61,9 @@ if TYPE_CHECKING:
 
 TRIED_AGAIN = (SlotBusy, SerializationFailure, Deadlock)
 MOST_LOOKS = 20  # at who is free, when others are faster each time
-ABOUT_THE_START = {"IN_THE_PAST", "TOO_SOON", "TOO_FAR_AHEAD", "OFF_GRID"}  # whoever is asked
+MOST_OFFERS = 1_000
+MOST_ASKED = 10  # why they can't, where nobody can
+ABOUT_THE_START = {"IN_THE_PAST", "TOO_SOON", "TOO_FAR_AHEAD", "OFF_GRID", "WRONG_DURATION"}
 
 T = TypeVar("T")
 
@@ -90,6 +100,8 @@ class BookingService:
         sleep: Callable[[float], None] = time.sleep,
         before_record: Callable[[], None] = do_nothing,
     ) -> None:
+        if not 0 <= offers <= MOST_OFFERS:
+            raise ValueError(f"offers is {offers}; it must lie between 0 and {MOST_OFFERS}.")
         self.strategy = strategy or DEFAULT()
         self._engine = engine
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -199,7 +211,7 @@ class BookingService:
         check_id(service_id, "UNKNOWN_SERVICE", "service")
         asked = digest(staff_id, service_id, client, start, location_id) if key else ""
         wish = Wish(service_id, client, start, end, key, asked)
-        turned_down = tuple(refused)
+        turned_down = check_refused(refused)
 
         def claim(attempt: int) -> Booking:
             twin = self._claims.twin(key, asked, attempt) if key else None
@@ -218,6 +230,7 @@ class BookingService:
         start: datetime,
         staff_id: int | None = None,
         end: datetime | None = None,
+        refused: Iterable[FreeSlot] = (),
     ) -> Booking:
         """Move an appointment to another time, another staff member, or both; or not at all.
 
@@ -226,6 +239,7 @@ class BookingService:
             start: When it starts, an aware datetime.
             staff_id: Who takes over; the same staff member if left out.
             end: When it ends, if the client says so; it must match the service.
+            refused: Alternatives that the client has turned down; they are not offered again.
 
         Raises:
             BookingConflict: The new slot is taken; the old one is kept.
@@ -242,7 +256,12 @@ class BookingService:
         check_id(wanted, "UNKNOWN_STAFF", "staff member")
 
         wish = Wish(moves.service_id, moves.client, start, end, moves=moves)
-        return self._tried(lambda attempt: self._with(self._request(wish, wanted), (), attempt))
+        turned_down = check_refused(refused)
+
+        def claim(attempt: int) -> Booking:
+            return self._with(self._request(wish, wanted), turned_down, attempt)
+
+        return self._tried(claim)
 
     def cancel(self, appointment_id: int) -> Appointment:
         """Cancel a confirmed appointment and return it; its slot is free at once.
@@ -295,35 +314,42 @@ class BookingService:
         for _ in range(MOST_LOOKS):
             offering = self._availability.candidates(wish.service_id, wish.start, location_id)
             working = [each for each in offering if each.allowed]
-            if not working:
-                raise self._nobody_works(wish, offering[0].staff_id)
             free = [each for each in working if each.taken_by is None]
             if not free:
+                # Whoever has it may be this request's own twin, asked at the same time.
+                twin = self._claims.twin(wish.key, wish.digest, attempt) if wish.key else None
+                if twin:
+                    return twin
+                if not working:
+                    raise self._nobody_works(wish, offering)
                 lost = self._request(wish, working[0].staff_id)
                 offer = self._alternatives(lost, refused, 0, location_id)
                 raise BookingConflict(lost.slot, working[0].taken_by or 0, offer)
-            busy = None
+            kept_out: SlotBusy | InvalidRequest | None = None
             for candidate in sorted(free, key=lambda each: (each.load, self._source.random())):
                 try:
                     claimed = self._claims.claim(self._request(wish, candidate.staff_id), attempt)
-                except SlotBusy as error:
-                    busy = error
+                except (SlotBusy, InvalidRequest) as error:
+                    kept_out = error  # the next one may still be had
                     continue
                 if isinstance(claimed, Booking):
                     return claimed
-            if busy:
-                raise busy
+            if kept_out:
+                raise kept_out
         raise SerializationFailure("Others were faster each time; try again.")
 
-    def _nobody_works(self, wish: Wish, staff_id: int) -> InvalidRequest:
-        """Return why nobody can start then; what does not depend on whom, somebody's rules tell."""
-        try:
-            self._request(wish, staff_id)
-        except InvalidRequest as refusal:
-            if refusal.code in ABOUT_THE_START:
-                return refusal
+    def _nobody_works(self, wish: Wish, offering: Sequence[Candidate]) -> InvalidRequest:
+        """Return why nobody can start then: the reason that they share, if they do."""
+        reasons: dict[str, InvalidRequest] = {}
+        for candidate in offering[:MOST_ASKED]:
+            try:
+                self._request(wish, candidate.staff_id)
+            except InvalidRequest as refusal:
+                reasons[refusal.code] = refusal
+        if len(reasons) == 1 and reasons.keys() <= ABOUT_THE_START and len(offering) <= MOST_ASKED:
+            return reasons.popitem()[1]
         return InvalidRequest(
-            "NOBODY_WORKS", f"Nobody who offers it works at {wish.start:%Y-%m-%d %H:%M} UTC."
+            "NOBODY_WORKS", f"Nobody who offers it can start at {wish.start:%Y-%m-%d %H:%M} UTC."
         )
 
     def _alternatives(
@@ -335,17 +361,20 @@ class BookingService:
     ) -> Sequence[FreeSlot]:
         if not self._offers:
             return ()
-        _, calendar = self._rulebook.rules(lost.service_id, lost.staff_id)
-        return self._availability.alternatives(
-            lost.service_id,
-            lost.slot.start,
-            calendar.zone.key,
-            staff_id=staff_id,
-            location_id=location_id,
-            moves=lost.moves,
-            refused=refused,
-            limit=self._offers,
-        )
+        try:
+            _, calendar = self._rulebook.rules(lost.service_id, lost.staff_id)
+            return self._availability.alternatives(
+                lost.service_id,
+                lost.slot.start,
+                calendar.zone.key,
+                staff_id=staff_id,
+                location_id=location_id,
+                moves=lost.moves,
+                refused=refused,
+                limit=self._offers,
+            )
+        except BookingError:
+            return ()  # that the slot is taken is known, whatever keeps the offers away
 
     def _tried(self, work: Callable[[int], T]) -> T:
         """Do the work as often as the strategy's policy allows, and count."""

@@ -154,10 +154,10 @@ class Calendar:
         return subtract(working, away) if away else working
 
     def _days(self, window: Slot) -> tuple[date, date]:
-        """Return the dates on the wall between which the window lies."""
+        """Return dates on the wall around the window, one more at either end: a date can jump."""
         return (
-            window.start.astimezone(self.zone).date(),
-            window.end.astimezone(self.zone).date(),
+            window.start.astimezone(self.zone).date() - DAY,
+            window.end.astimezone(self.zone).date() + DAY,
         )
 
     def check(self, service: Service, slot: Slot, now: datetime) -> None:

@@ -12,7 +12,7 @@ blocks has ended. What is left are the instants at which the service can begin; 
 of the wall clock are offered. They come as runs, each a first start and where it stops, in seconds
 since 1970, so that a month of starts is a few dozen numbers.
 
-No query a day or a slot: PostgreSQL visits the index on (staff_id, blocked) once a staff member.
+No query a day or a slot: PostgreSQL visits the index on (staff_id, blocked) for each staff member.
 
 Lengths are used in seconds. An interval of a day or more would be added by the calendar of the
 session's time zone, in which a day has 23 hours once a year.
@@ -22,13 +22,13 @@ Manual: 8.17 Range Types, 9.20 Range/Multirange Functions.
 
 # Whose time is asked for, of those who offer the service.
 EVERYBODY = ""
-ONE = "AND staff.id = %(staff_id)s::integer"
-THERE = "AND staff.location_id = %(location_id)s::integer"
+ONE = " AND staff.id = %(staff_id)s::integer"
+THERE = " AND staff.location_id = %(location_id)s::integer"
 _TEAM = """
     WITH team AS MATERIALIZED (
          SELECT staff.id, staff.name, staff.location_id{columns}
            FROM offering JOIN staff ON staff.id = offering.staff_id
-          WHERE service_id = %(service_id)s::integer {whose})"""
+          WHERE service_id = %(service_id)s::integer{whose})"""
 _MEMBERS = """
       FROM team AS staff
       JOIN location ON location.id = staff.location_id
@@ -176,7 +176,9 @@ _NEAREST = """{team}
      CROSS JOIN LATERAL (
            VALUES (-1, 0, 1, 8), (-1, 0, 9, NULL),
                   (CASE WHEN large THEN 0 ELSE -1 END, 3600, 1, NULL), (3600, 21600, 1, NULL),
-                  (21600, 8 * 86400, 1, NULL), (8 * 86400, 400 * 86400, 1, NULL)
+                  (21600, 8 * 86400, 1, NULL), (8 * 86400, 16 * 86400, 1, NULL),
+                  (16 * 86400, 32 * 86400, 1, NULL), (32 * 86400, 64 * 86400, 1, NULL),
+                  (64 * 86400, 128 * 86400, 1, NULL), (128 * 86400, 400 * 86400, 1, NULL)
            ) AS ring (inside, outside, first, last)
      CROSS JOIN LATERAL (
            SELECT time_zone, staff.id, staff.name,
@@ -277,7 +279,7 @@ def candidates(whose: str) -> str:
     """Return the query for who could take a start.
 
     Rows: the time zone, the id, whether the rules allow it, the id of an appointment in the way,
-    or null, and for how many seconds appointments promise their time in the twelve hours before
+    or null, and for how many seconds appointments last that block some of the twelve hours before
     and after.
 
     Args:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from datetime import datetime, time
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
@@ -18,6 +17,7 @@ from booking_core.calendars import Calendar, Service, WeeklyHours
 from booking_core.errors import InvalidRequest
 from booking_core.requests import Request
 from booking_core.slots import Slot
+from booking_core.zones import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +143,7 @@ def read_rules(connection: Connection, service_id: int, staff_id: int, since: da
         staff_id=row.staff_id,
         staff=row.staff,
         location_id=row.location_id,
-        zone=ZoneInfo(row.time_zone),
+        zone=place_of(row.time_zone),
         minimum_notice=row.minimum_notice,
         horizon=row.horizon,
         hours=[

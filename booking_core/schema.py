@@ -50,6 +50,12 @@ HALF_OPEN = (
     "NOT (isempty(during) OR lower_inf(during) OR upper_inf(during))"
     " AND lower_inc(during) AND NOT upper_inc(during)"
 )
+USABLE = f"{HALF_OPEN} AND during <@ tstzrange('1000-01-01 00:00+00', '9000-01-01 00:00+00')"
+# What a month or a year is in days, PostgreSQL and Python don't agree on.
+LENGTH = (
+    "{0} BETWEEN interval '0' AND interval '{1} days'"
+    " AND extract(year FROM {0}) = 0 AND extract(month FROM {0}) = 0"
+)
 
 metadata = MetaData()
 
@@ -61,6 +67,8 @@ location = Table(
     Column("time_zone", Text, nullable=False),
     Column("minimum_notice", Interval, nullable=False),
     Column("horizon", Interval, nullable=False),
+    CheckConstraint(LENGTH.format("minimum_notice", 4000), name="location_minimum_notice"),
+    CheckConstraint(LENGTH.format("horizon", 4000), name="location_horizon"),
 )
 
 staff = Table(
@@ -80,11 +88,11 @@ service = Table(
     Column("buffer_after", Interval, nullable=False),
     Column("grid", Interval, nullable=False),
     Column("buffer_before", Interval, nullable=False, server_default=text("interval '0'")),
-    CheckConstraint("duration > interval '0'", name="service_takes_time"),
     CheckConstraint(
-        "buffer_after >= interval '0' AND buffer_before >= interval '0'",
-        name="service_buffers_not_negative",
+        f"duration > interval '0' AND {LENGTH.format('duration', 2)}", name="service_takes_time"
     ),
+    CheckConstraint(LENGTH.format("buffer_before", 2), name="service_buffer_before"),
+    CheckConstraint(LENGTH.format("buffer_after", 2), name="service_buffer_after"),
     CheckConstraint(
         "grid BETWEEN interval '1 minute' AND interval '1 day'"
         " AND extract(epoch FROM grid) % 60 = 0",
@@ -121,7 +129,7 @@ time_off = Table(
     Column("staff_id", ForeignKey("staff.id"), nullable=False, index=True),
     Column("during", TSTZRANGE, nullable=False),
     Column("reason", Text, nullable=False),
-    CheckConstraint(HALF_OPEN, name="time_off_half_open"),
+    CheckConstraint(USABLE, name="time_off_half_open"),
 )
 
 # A public holiday, say, or an afternoon on which a whole location is closed.
@@ -132,7 +140,7 @@ closure = Table(
     Column("location_id", ForeignKey("location.id"), nullable=False, index=True),
     Column("during", TSTZRANGE, nullable=False),
     Column("reason", Text, nullable=False),
-    CheckConstraint(HALF_OPEN, name="closure_half_open"),
+    CheckConstraint(USABLE, name="closure_half_open"),
 )
 
 # One row.

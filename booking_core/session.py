@@ -1,4 +1,4 @@
-"""A session of PostgreSQL's, borrowed from the pool for one booking transaction.
+"""A session of PostgreSQL's, borrowed from the pool for one transaction.
 
 Its statements go straight to libpq (`wire`), the first of them together with BEGIN. Where the
 connection makes cursors of somebody's own, these are there to see what is sent, for tracing, say,
@@ -93,6 +93,11 @@ class Session:
             raise explanation from error
         if error and kind is None:
             raise error  # COMMIT's own, and a fault of ours
+
+    @property
+    def together(self) -> bool:
+        """Whether statements that need not wait for each other are sent together."""
+        return self._wire is not None
 
     @property
     def connection(self) -> Connection:

@@ -5,14 +5,15 @@ go to the driver as they are: to compile them anew for each booking would take l
 PostgreSQL takes to answer.
 
 `'confirmed'` is a literal in all of them: a parameter would hide the indexes' WHERE clause from a
-prepared statement's plan. Both writes carry a condition, that the rules are still those under
-which the request was checked.
+prepared statement's plan. All of them carry a condition, that the rules are still those under which
+the request was checked: by old ones nothing is stored, and nobody is told of a rival.
 """
 
 OVERLAPPING = """
     SELECT id FROM appointment
      WHERE staff_id = %(staff_id)s::integer AND status = 'confirmed'
-       AND blocked && tstzrange(%(blocked_from)s, %(blocked_until)s)"""
+       AND blocked && tstzrange(%(blocked_from)s, %(blocked_until)s)
+       AND (SELECT version FROM rulebook) = %(rules_version)s"""
 OTHERS_OVERLAPPING = f"{OVERLAPPING} AND id <> %(moved_id)s"
 
 INSERT = """

@@ -18,6 +18,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from booking_core.errors import InvalidRequest
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
-MARGIN = 3  # days around a window whose wall times matter: a shift of the day before, any offset
+MARGIN = 7  # days around a window whose wall times matter: the longest service, a shift, any offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,22 @@ class Stretch:
         since = self.since and _naive(self.since) + max(self.before, self.ahead)
         until = self.until and _naive(self.until) + max(self.ahead, self.after)
         return _range(since, until)
+
+
+def place_of(time_zone: str) -> ZoneInfo:
+    """Return a time zone by its IANA name.
+
+    Raises:
+        InvalidRequest: `UNKNOWN_TIME_ZONE`, where a location was stored with another name.
+    """
+    try:
+        return ZoneInfo(time_zone)
+    except (KeyError, OSError, ValueError):
+        raise InvalidRequest(
+            "UNKNOWN_TIME_ZONE",
+            f"A location is stored with the time zone {time_zone!r}, and there is none of that "
+            "name; use one such as Europe/Berlin.",
+        ) from None
 
 
 def clocks(zones: Iterable[str], window: Slot) -> dict[str, object]:

@@ -35,6 +35,7 @@ BEGIN
     SELECT id INTO rival_id FROM appointment
      WHERE staff_id = wanted_staff AND status = 'confirmed' AND blocked && wanted_blocked
        AND id IS DISTINCT FROM moved_id
+       AND (SELECT version FROM rulebook) = rules_version
      LIMIT 1;
     IF rival_id IS NOT NULL THEN
         RETURN;

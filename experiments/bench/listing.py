@@ -7,13 +7,14 @@ those of the caller: the query, what comes back, and what Python makes of it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from random import Random
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from sqlalchemy import text
+import psycopg
 from tqdm.auto import tqdm
 
 from booking_core import Slot, free_time
@@ -27,6 +28,8 @@ from experiments.stats import spread
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sqlalchemy import Connection
+
     from experiments.postgres import EmbeddedServer, Server
 
 CELL = ["appointments", "staff", "days"]
@@ -34,6 +37,7 @@ WHOSE = {1: {"staff_id": 7}, AT_ONE_PLACE: {"location_id": 3}, STAFF: {}}
 TURN_SECONDS = 0.05  # for which quick answers are repeated
 PATIENCE_SECONDS = 3.0  # who takes longer for one answer has one turn
 INDEX = "appointment_blocked"
+PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,9 @@ def _turns(
     patient = []
     for name in plan.listers:  # unmeasured, if it can be afforded: connections are warm then
         turn, theirs = _turn(salon, question, name)
-        if differing := [who for who in ours if ours[who] != theirs.get(who, [])]:
+        if differing := [
+            who for who in {**ours, **theirs} if ours.get(who, []) != theirs.get(who, [])
+        ]:
             differences.append(
                 f"{name} and query differ for {len(differing)} of {question.staff} staff members "
                 f"over {question.days} days, beginning with staff member {differing[0]}."
@@ -208,9 +214,22 @@ def _plan(salon: LargeSalon) -> str:
         "first_day": day,
         "last_day": day,
     }
-    with salon.engine.connect() as connection:
-        connection.execute(text(SETTINGS))
-        rows = connection.exec_driver_sql(
-            f"EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) {free_time.runs(free_time.ONE)}", parameters
+    query = free_time.runs(free_time.ONE)
+    names = list(dict.fromkeys(PARAMETER.findall(query)))
+    numbered = PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", query)
+    values = ", ".join(f"%({name})s" for name in names)
+    with salon.engine.connect() as connection, _written_out(connection) as cursor:
+        cursor.execute(SETTINGS)
+        # As it is run: prepared, with a plan that does not know the values.
+        cursor.execute(f"PREPARE listing AS {numbered.replace('%%', '%')}")
+        cursor.execute(
+            f"EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) EXECUTE listing({values})", parameters
         )
-        return "\n".join(row[0] for row in rows)
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+        cursor.execute("DEALLOCATE listing")
+        return plan
+
+
+def _written_out(connection: Connection) -> psycopg.ClientCursor[Any]:
+    """Return a cursor that writes parameters into the statement, as EXECUTE wants it."""
+    return psycopg.ClientCursor(connection.connection.driver_connection)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ import pytest
 from desk import MINUTE, TEN, Desk, desk_in, open_desk, refused
 
 from booking_core import DEFAULT, STRATEGIES, BookingConflict, BookingError
+from booking_core.availability import Availability
 from experiments.postgres import Database
 
 HOUR = 60 * MINUTE
@@ -122,6 +123,49 @@ def test_a_key_books_once_with_whomever(desk: Desk) -> None:
     with refused("KEY_REUSED"):
         service.book(**_anyone(desk, key="once", staff_id=first.appointment.staff_id))
     assert 1 == len(desk.rows())
+
+
+def test_twins_that_ask_at_once_are_given_one_appointment(desk: Desk) -> None:
+    """Where one is free and two ask with one key, neither is told that the other is in the way."""
+    service = desk.service()
+    for name in BERLIN_STAFF[:2]:
+        service.book(**_anyone(desk, staff_id=desk.salon.staff[name]))
+    together = Barrier(4)
+
+    def ask(_: int) -> int:
+        together.wait()
+        return service.book(**_anyone(desk, key="once", client="Bob")).appointment.id
+
+    with ThreadPoolExecutor(4) as crowd:
+        given = set(crowd.map(ask, range(4)))
+    assert 1 == len(given)
+    assert 3 == len(desk.rows())
+
+
+def test_whoever_has_just_gone_off_is_passed_over(
+    plain: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules change between the look and the claim: others can still be had."""
+    service = plain.service()
+    for name in ("Bruno", "Chidi"):  # so Amara is asked first
+        service.book(**plain.ask(staff=name, start=TEN + 6 * HOUR))
+    service.book(**_anyone(plain, start=TEN + timedelta(days=1)))  # everybody's rules are known
+    find = Availability.candidates
+
+    def then_amara_leaves(*asked: Any) -> Any:  # noqa: ANN401 - as the method
+        found = find(*asked)
+        plain.execute(
+            "INSERT INTO time_off (staff_id, during, reason) SELECT id,"
+            " '[2030-01-08 09:00+00, 2030-01-08 12:00+00)', 'ill' FROM staff WHERE name = 'Amara'"
+        )
+        return found
+
+    monkeypatch.setattr(Availability, "candidates", then_amara_leaves)
+    try:
+        booked = service.book(**_anyone(plain)).appointment
+    finally:
+        plain.execute("DELETE FROM time_off WHERE reason = 'ill'")
+    assert booked.staff_id in {plain.salon.staff["Bruno"], plain.salon.staff["Chidi"]}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 # ruff: noqa: SIM300 - expected == actual
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
@@ -10,9 +11,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from desk import BERLIN, BROOKLYN, MINUTE, NOW, TEN, Desk, desk_in, open_desk, refused
+from sqlalchemy.exc import IntegrityError
 
-from booking_core import DEFAULT, BookingConflict, BookingError, BookingService
+from booking_core import (
+    DEFAULT,
+    BookingConflict,
+    BookingError,
+    BookingService,
+    InvalidRequest,
+)
 from booking_core.availability import FreeSlot
+from booking_core.errors import PoolTimeout
 from booking_core.requests import Request
 from booking_core.slots import Slot
 from booking_core.wire import Wire
@@ -496,8 +505,10 @@ def test_what_was_refused_is_not_offered_again(desk: Desk) -> None:
     with pytest.raises(BookingConflict) as conflict:
         desk.service().book(**desk.ask(client="Bob", refused=offered[:3]))
     assert offered[3:] == conflict.value.alternatives
-    with refused("BAD_REFUSAL"):
-        service.book(**desk.ask(client="Bob", refused=["Tuesday"]))
+    elsewhere = replace(offered[0], staff_id=2**40)
+    for wrong in (["Tuesday"], "Tuesday", None, [elsewhere], offered[:1] * 1001):
+        with refused("BAD_REFUSAL"):
+            service.book(**desk.ask(client="Bob", refused=wrong))
 
 
 def test_nobody_is_sent_to_another_city_nor_to_yesterday(desk: Desk) -> None:
@@ -535,13 +546,99 @@ def test_an_empty_or_endless_list_is_refused(desk: Desk) -> None:
     """A page that asks for too much is told so before the database is."""
     service = desk.service()
     haircut = desk.salon.services["Haircut"]
-    for days in (-1, 400, 100_000):
+    for days in (400, 100_000):
         with refused("TOO_MANY_DAYS"):
             service.free_time(haircut, TUESDAY, TUESDAY + days * DAY)
+    with refused("END_BEFORE_START"):
+        service.free_time(haircut, TUESDAY, TUESDAY - DAY)
     with refused("NOT_A_DATE"):
         service.free_time(haircut, TUESDAY, "2030-01-09")  # type: ignore[arg-type]
     with refused("UNKNOWN_LOCATION"):
         service.free_time(haircut, TUESDAY, TUESDAY, location_id=99)
+    with refused("NOT_OFFERED"):  # Amara works in Berlin
+        service.free_time(
+            haircut, TUESDAY, TUESDAY, staff_id=desk.salon.staff["Amara"], location_id=2
+        )
+
+
+def test_a_time_zone_that_does_not_exist_is_named_and_can_be_mended(fresh: Database) -> None:
+    """Whoever stored it reads which one it was; afterwards everything is as before."""
+    desk = desk_in(fresh, DEFAULT)
+    service = desk.service()
+    haircut = desk.salon.services["Haircut"]
+    before = service.free_slots(haircut, TUESDAY)
+    desk.execute("UPDATE location SET time_zone = 'Europe/Kijw' WHERE name = 'Brooklyn'")
+    with pytest.raises(InvalidRequest, match="Europe/Kijw") as refusal:
+        service.free_slots(haircut, TUESDAY)
+    assert "UNKNOWN_TIME_ZONE" == refusal.value.code
+    assert service.free_slots(haircut, TUESDAY, desk.salon.staff["Amara"])
+    desk.execute("UPDATE location SET time_zone = 'America/New_York' WHERE name = 'Brooklyn'")
+    assert before == service.free_slots(haircut, TUESDAY)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE location SET horizon = '1 year'",
+        "UPDATE location SET horizon = '10000 days'",
+        "UPDATE location SET minimum_notice = '-1 hour'",
+        "UPDATE service SET duration = '3 days'",
+        "UPDATE service SET buffer_before = '-1 minute'",
+        (
+            "INSERT INTO time_off (staff_id, during, reason)"
+            " VALUES (1, '[2031-01-01 00:00+00, 9999-12-31 00:00+00)', 'for good')"
+        ),
+        (
+            "INSERT INTO closure (location_id, during, reason)"
+            " VALUES (1, '[2031-01-01 00:00+00, infinity)', 'for good')"
+        ),
+        (
+            "INSERT INTO closure (location_id, during, reason)"
+            " VALUES (1, '(2031-01-01 00:00+00, 2031-01-02 00:00+00]', 'inside out')"
+        ),
+    ],
+)
+def test_rules_that_would_be_read_in_two_ways_are_not_stored(desk: Desk, statement: str) -> None:
+    """A year has 365 days here and 365.25 there; what is stored means the same to both."""
+    with pytest.raises(IntegrityError, match="violates check constraint"):
+        desk.execute(statement)
+
+
+def test_lists_are_the_same_where_statements_are_not_prepared(desk: Desk) -> None:
+    """As some poolers want it; then the settings and the query are one transaction, too."""
+    with desk.engine.connect() as connection:
+        assert "on" == connection.exec_driver_sql("SHOW enable_seqscan").scalar_one()
+    engine = desk.database.engine(connect_args={"prepare_threshold": None})
+    service = desk.service(engine=engine)
+    haircut = desk.salon.services["Haircut"]
+    for _ in range(2):  # the second time on a connection that has been used
+        assert desk.service().free_slots(haircut, TUESDAY) == service.free_slots(haircut, TUESDAY)
+    with engine.connect() as connection:
+        assert "on" == connection.exec_driver_sql("SHOW enable_seqscan").scalar_one()
+    service.cancel(service.book(**desk.ask()).appointment.id)
+
+
+def test_a_conflict_is_said_even_where_no_alternatives_can_be_looked_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the slot is taken is known by then."""
+    service = desk.service()
+    service.book(**desk.ask())
+
+    def fail(*_: object, **__: object) -> None:
+        raise PoolTimeout
+
+    monkeypatch.setattr("booking_core.availability.Availability.alternatives", fail)
+    with pytest.raises(BookingConflict) as conflict:
+        service.book(**desk.ask(client="Bob"))
+    assert () == conflict.value.alternatives
+
+
+@pytest.mark.parametrize("offers", [-1, 2**31])
+def test_an_absurd_number_of_offers_is_refused_at_once(desk: Desk, offers: int) -> None:
+    """Not when the first slot is lost."""
+    with pytest.raises(ValueError, match="must lie between 0 and 1000"):
+        desk.service(offers=offers)
 
 
 def test_what_is_no_date_service_or_staff_member_is_refused(desk: Desk) -> None:

@@ -72,6 +72,18 @@ def overtaken(desk: Desk) -> Desk:
     return desk
 
 
+def test_nobody_is_told_of_a_rival_by_rules_that_are_no_longer_in_force(desk: Desk) -> None:
+    """A buffer is given up: what it kept free is booked, by a service that knew the buffer."""
+    service = desk.service()
+    service.book(**desk.ask(start=TEN + HOUR))
+    try:
+        desk.execute("UPDATE service SET buffer_after = '0' WHERE name = 'Haircut'")
+        booked = service.book(**desk.ask(start=TEN + 15 * MINUTE)).appointment
+    finally:
+        desk.execute("UPDATE service SET buffer_after = '15 minutes' WHERE name = 'Haircut'")
+    assert TEN + 15 * MINUTE == booked.slot.start
+
+
 def test_no_booking_rests_on_rules_that_changed_before_it_was_stored(overtaken: Desk) -> None:
     """Between the check in memory and the insert somebody takes time off."""
     service = overtaken.service(before_record=lambda: overtaken.execute(DENTIST))

@@ -206,6 +206,7 @@ def test_the_check_for_rivals_finds_the_staff_member_by_the_index(engine: Engine
         "staff_id": 1,
         "blocked_from": TEN,
         "blocked_until": TEN.replace(hour=23),
+        "rules_version": 1,
     }
     with Session(engine, "READ COMMITTED") as session:
         session.connection.execute(text("SET LOCAL enable_seqscan = off"))
