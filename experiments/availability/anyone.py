@@ -35,6 +35,7 @@ class Crowd:
     Attributes:
         free: How many staff members were free then.
         ends: For each client the name of who was booked, or the outcome.
+        names: Of those who were free.
     """
 
     free: int

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from experiments.postgres import Database
+    from experiments.verdicts import Verdicts
 
 DAY = date(2030, 1, 8)
 NOON = time(12)
@@ -109,6 +110,25 @@ def frame(days: Sequence[BufferDay]) -> pd.DataFrame:
             }
             for day in days
         ]
+    )
+
+
+def record(days: Sequence[BufferDay], verdicts: Verdicts) -> None:
+    """State what must hold: buffers keep no more and no less than themselves free.
+
+    Args:
+        days: As `buffer_days` returned them; all buffers are multiples of the grid.
+        verdicts: Where it is stated.
+    """
+    wrong = 0
+    for day in days:
+        between = (day.before + day.after) / 60  # hours between two appointments
+        nearest = (_wall(NOON.hour - between - 1), _wall(NOON.hour + 1 + between))
+        wrong += day.around != nearest
+    verdicts.add(
+        "Two appointments can be as near as the buffer of the first and the set-up of the second",
+        held=not wrong and bool(days),
+        evidence=f"{len(days) - wrong} of {len(days)} pairs of buffers keep just themselves free",
     )
 
 

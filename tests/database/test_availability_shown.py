@@ -180,6 +180,13 @@ def test_buffers_keep_the_starts_around_an_appointment_free(fresh: Database) -> 
     ]
     # Nine to four, every quarter, less those between.
     assert [29 - 7, 29 - 9, 29 - 11, 29 - 13] == [day.free for day in days]
+    verdicts = Verdicts("test")
+    buffers.record(days, verdicts)
+    assert verdicts.all[0].held
+    for wrong in (replace(days[1], after=0), replace(days[2], before=45)):
+        verdicts = Verdicts("wrong")
+        buffers.record([days[0], wrong], verdicts)
+        assert not verdicts.all[0].held
 
 
 def test_alternatives_add_one_query(shop: Shop) -> None:
