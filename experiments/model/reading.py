@@ -103,7 +103,7 @@ def chances(calendars: Sequence[int], requests: Sequence[int]) -> pd.DataFrame:
         {
             "calendars": [f"{each:,}" for each in calendars],
             **{
-                f"{many:,} open": [f"{100 * meeting(many, each):.2g} %" for each in calendars]
+                f"{many:,} open": [_percent(meeting(many, each)) for each in calendars]
                 for many in requests
             },
         }
@@ -139,3 +139,7 @@ def _spread(times: Times) -> tuple[float, str]:
 
 def _bound(value: float) -> str:
     return f"{value:,.0f}" if value < 1e9 else "none"  # noqa: PLR2004 - as good as infinite
+
+
+def _percent(chance: float) -> str:
+    return "over 99 %" if chance > 0.99 else f"{100 * chance:.2g} %"  # noqa: PLR2004 - said beside it
