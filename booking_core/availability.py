@@ -46,14 +46,15 @@ SETTINGS = """
            set_config('plan_cache_mode', 'force_generic_plan', true)
 """
 
-WHOSE = (free_time.EVERYBODY, free_time.THERE, free_time.ONE, free_time.ONE + free_time.THERE)
+TEAMS = (free_time.EVERYBODY, free_time.THERE)
+WHOSE = (*TEAMS, free_time.ONE, free_time.ONE + free_time.THERE)
 RUNS = {whose: free_time.runs(whose) for whose in WHOSE}
 NEAREST = {
     (whose, moves): free_time.nearest(whose, moves=moves)
-    for whose in WHOSE
+    for whose in TEAMS
     for moves in (False, True)
 }
-CANDIDATES = {whose: free_time.candidates(whose) for whose in WHOSE}
+CANDIDATES = {whose: free_time.candidates(whose) for whose in TEAMS}
 
 
 @dataclass(frozen=True, slots=True)

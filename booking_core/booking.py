@@ -298,9 +298,7 @@ class BookingService:
         claimed = self._claims.claim(request, attempt)
         if isinstance(claimed, Booking):
             return claimed
-        _, calendar = self._rulebook.rules(request.service_id, request.staff_id)
-        offer = self._alternatives(request, refused, request.staff_id, calendar.location_id)
-        raise BookingConflict(request.slot, claimed, offer)
+        raise BookingConflict(request.slot, claimed, self._alternatives(request, refused))
 
     def _with_anyone(
         self, wish: Wish, location_id: int | None, refused: Sequence[FreeSlot], attempt: int
@@ -323,7 +321,7 @@ class BookingService:
                 if not working:
                     raise self._nobody_works(wish, offering)
                 lost = self._request(wish, working[0].staff_id)
-                offer = self._alternatives(lost, refused, 0, location_id)
+                offer = self._alternatives(lost, refused, anyone=True, location_id=location_id)
                 raise BookingConflict(lost.slot, working[0].taken_by or 0, offer)
             kept_out: SlotBusy | InvalidRequest | None = None
             for candidate in sorted(free, key=lambda each: (each.load, self._source.random())):
@@ -356,9 +354,11 @@ class BookingService:
         self,
         lost: Request,
         refused: Sequence[FreeSlot],
-        staff_id: int,
-        location_id: int | None,
+        *,
+        anyone: bool = False,
+        location_id: int | None = None,
     ) -> Sequence[FreeSlot]:
+        """Return what to offer instead: at the same location, or of anybody where it is said."""
         if not self._offers:
             return ()
         try:
@@ -367,8 +367,8 @@ class BookingService:
                 lost.service_id,
                 lost.slot.start,
                 calendar.zone.key,
-                staff_id=staff_id,
-                location_id=location_id,
+                staff_id=0 if anyone else lost.staff_id,
+                location_id=location_id if anyone else calendar.location_id,
                 moves=lost.moves,
                 refused=refused,
                 limit=self._offers,

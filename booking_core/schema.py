@@ -122,26 +122,23 @@ working_hours = Table(
     CheckConstraint("'24:00' NOT IN (starts, ends)", name="working_hours_midnight"),
 )
 
-time_off = Table(
-    "time_off",
-    metadata,
-    Column("id", Integer, Identity(), primary_key=True),
-    Column("staff_id", ForeignKey("staff.id"), nullable=False, index=True),
-    Column("during", TSTZRANGE, nullable=False),
-    Column("reason", Text, nullable=False),
-    CheckConstraint(USABLE, name="time_off_half_open"),
-)
 
+def _absence(name: str, owner: str) -> Table:
+    """Return a table of times at which nothing of somebody's, or of a place's, is open."""
+    return Table(
+        name,
+        metadata,
+        Column("id", Integer, Identity(), primary_key=True),
+        Column(f"{owner}_id", ForeignKey(f"{owner}.id"), nullable=False, index=True),
+        Column("during", TSTZRANGE, nullable=False),
+        Column("reason", Text, nullable=False),
+        CheckConstraint(USABLE, name=f"{name}_half_open"),
+    )
+
+
+time_off = _absence("time_off", "staff")
 # A public holiday, say, or an afternoon on which a whole location is closed.
-closure = Table(
-    "closure",
-    metadata,
-    Column("id", Integer, Identity(), primary_key=True),
-    Column("location_id", ForeignKey("location.id"), nullable=False, index=True),
-    Column("during", TSTZRANGE, nullable=False),
-    Column("reason", Text, nullable=False),
-    CheckConstraint(USABLE, name="closure_half_open"),
-)
+closure = _absence("closure", "location")
 
 # One row.
 rulebook = Table("rulebook", metadata, Column("version", BigInteger, nullable=False))

@@ -23,6 +23,7 @@ from booking_core import (
 from booking_core.availability import FreeSlot
 from booking_core.errors import PoolTimeout
 from booking_core.requests import Request
+from booking_core.rulebook import Rulebook
 from booking_core.slots import Slot
 from booking_core.wire import Wire
 from experiments.postgres import Database
@@ -629,6 +630,26 @@ def test_a_conflict_is_said_even_where_no_alternatives_can_be_looked_for(
         raise PoolTimeout
 
     monkeypatch.setattr("booking_core.availability.Availability.alternatives", fail)
+    with pytest.raises(BookingConflict) as conflict:
+        service.book(**desk.ask(client="Bob"))
+    assert () == conflict.value.alternatives
+
+
+def test_a_conflict_is_said_even_where_the_rules_can_not_be_read_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may have been forgotten meanwhile, and the pool be empty."""
+    service = desk.service()
+    service.book(**desk.ask())
+    read = Rulebook.rules
+    calls = iter([True])
+
+    def once(rulebook: Rulebook, *asked: int) -> Any:  # noqa: ANN401 - as the method
+        if next(calls, False):
+            return read(rulebook, *asked)
+        raise PoolTimeout
+
+    monkeypatch.setattr(Rulebook, "rules", once)
     with pytest.raises(BookingConflict) as conflict:
         service.book(**desk.ask(client="Bob"))
     assert () == conflict.value.alternatives
