@@ -287,15 +287,9 @@ class Availability:
             "latest": window.end,
             **clocks(zones, window),
         }
-        # Sent together, the two are one transaction, without BEGIN and COMMIT.
         with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
-            if not session.together:
-                session.send("BEGIN READ ONLY")
             session.send(SETTINGS)
-            rows = session.run(query, parameters)
-            if not session.together:
-                session.send("COMMIT")
-            return rows
+            return session.run(query, parameters)
 
     def _nobody(
         self, service_id: int, staff_id: int | None, location_id: int | None

@@ -7,7 +7,7 @@ or to hold it back: then each statement goes through SQLAlchemy and such a curso
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
@@ -18,10 +18,10 @@ from booking_core.failures import explain
 from booking_core.wire import COMMIT, NOTHING, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-    from sqlalchemy import Engine, PoolProxiedConnection
+    from sqlalchemy import CursorResult, Engine, PoolProxiedConnection
 
     from booking_core.strategies.base import Isolation
     from booking_core.wire import Rows
@@ -39,7 +39,8 @@ class Session:
 
     Args:
         engine: Whose pool lends the connection.
-        isolation: The isolation level; with AUTOCOMMIT each statement is a transaction.
+        isolation: The isolation level; with AUTOCOMMIT each statement is a transaction, together
+            with those that were sent ahead of it.
         reads_only: Whether nothing is written, so that nothing can be in doubt.
 
     Raises:
@@ -55,6 +56,7 @@ class Session:
         self._sent_commit = False  # by SQLAlchemy's connection
         self._ended = False
         self._connection: Connection | None = None
+        self._ahead: list[tuple[str, Mapping[str, object]]] = []  # sent, and not run yet
 
     def __enter__(self) -> Self:
         try:
@@ -95,15 +97,11 @@ class Session:
             raise error  # COMMIT's own, and a fault of ours
 
     @property
-    def together(self) -> bool:
-        """Whether statements that need not wait for each other are sent together."""
-        return self._wire is not None
-
-    @property
     def connection(self) -> Connection:
         """The same session, for whoever wants SQLAlchemy; to commit is not up to them."""
         self._check_open()
-        return self._sqlalchemy()
+        with self._those_ahead():
+            return self._sqlalchemy()
 
     def _sqlalchemy(self) -> Connection:
         if self._connection is None:
@@ -124,8 +122,10 @@ class Session:
         self._check_open()
         if self._wire:
             self._wire.add(sql, parameters)
+        elif self._autocommit:
+            self._ahead.append((sql, parameters))
         else:
-            self.connection.exec_driver_sql(sql, dict(parameters) or None)
+            self._execute(sql, parameters)
 
     def run(
         self, sql: str, parameters: Mapping[str, object] = NOTHING, *, last: bool = False
@@ -139,11 +139,30 @@ class Session:
         """
         self._check_open()
         self._ended = last and not self._autocommit
-        if not self._wire:
-            answer = self._sqlalchemy().exec_driver_sql(sql, dict(parameters) or None)
-            return [tuple(row) for row in answer]
-        self._wire.add(sql, parameters)
-        return self._wire.flush(commit=self._ended)
+        if self._wire:
+            self._wire.add(sql, parameters)
+            return self._wire.flush(commit=self._ended)
+        with self._those_ahead():
+            return [tuple(row) for row in self._execute(sql, parameters)]
+
+    def _execute(self, sql: str, parameters: Mapping[str, object]) -> CursorResult[Any]:
+        return self._sqlalchemy().exec_driver_sql(sql, dict(parameters) or None)
+
+    @contextmanager
+    def _those_ahead(self) -> Iterator[None]:
+        """Make one transaction of what was sent ahead and what is run in the block.
+
+        On the short way they are one without being told, for they travel in one pipeline.
+        """
+        if not self._ahead:
+            yield
+            return
+        self._execute("BEGIN READ ONLY" if self._reads_only else "BEGIN", NOTHING)
+        for sql, parameters in self._ahead:
+            self._execute(sql, parameters)
+        self._ahead.clear()
+        yield
+        self._execute(COMMIT, NOTHING)
 
     def _check_open(self) -> None:
         if self._ended:
@@ -157,6 +176,8 @@ class Session:
             if not self._autocommit and not self._ended:
                 self._wire.add(COMMIT)
             self._wire.flush()
+        with self._those_ahead():
+            pass
         if self._connection and not (self._wire and not self._autocommit):
             self._sent_commit = True
             self._connection.commit()

@@ -114,6 +114,33 @@ def test_what_was_only_sent_is_not_lost_in_autocommit(desk: Desk, engine: Engine
         assert session.run("SELECT count(*) FROM seen") == [(1,)]
 
 
+def test_what_is_sent_ahead_in_autocommit_is_one_transaction_with_what_is_run(
+    desk: Desk, engine: Engine
+) -> None:
+    """A setting for one query holds in it and no longer; where the query fails, nothing stays."""
+    with desk.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE IF NOT EXISTS seen (it integer)"))
+        connection.execute(text("TRUNCATE seen"))
+    setting = "SELECT set_config('booking.shade', 'blue', true)"
+    with Session(engine, "AUTOCOMMIT") as session:
+        session.send(setting)
+        assert session.run("SELECT current_setting('booking.shade')") == [("blue",)]
+        assert session.run("SELECT current_setting('booking.shade')") == [("",)]
+        session.send(setting)
+        assert session.connection.scalar(text("SELECT current_setting('booking.shade')")) == ""
+
+    def fail() -> None:
+        with Session(engine, "AUTOCOMMIT") as session:
+            session.send("INSERT INTO seen VALUES (1)")
+            session.send("DO $$ BEGIN RAISE SQLSTATE '55P03'; END $$")
+            session.run("SELECT 1")
+
+    with pytest.raises(SlotBusy):
+        fail()
+    with Session(engine, "AUTOCOMMIT") as session:
+        assert session.run("SELECT count(*) FROM seen") == [(0,)]
+
+
 def test_lists_and_instants_are_understood(engine: Engine) -> None:
     """What the strategies' statements take besides."""
     moment = datetime(2030, 3, 31, 1, 30, 0, 123456, tzinfo=UTC)
