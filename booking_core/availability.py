@@ -1,29 +1,31 @@
 """What is free, what to offer when a slot is lost, and who could take one.
 
-Each question is one query, whatever the number of staff and days (`free_time`); no lock is held
-meanwhile, and nothing keeps the answer true. Whoever books finds out.
+Each question is one query, whatever the number of staff and days (`free_time`, `nearest`); no lock
+is held meanwhile, and nothing keeps the answer true. Whoever books finds out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import chain, repeat
+from itertools import islice, repeat
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from booking_core import free_time
+from booking_core import free_time, nearest
 from booking_core.calendars import DAY
 from booking_core.errors import InvalidRequest
 from booking_core.failures import transaction
-from booking_core.requests import check_id, shortened
+from booking_core.free_slots import FreeSlot, FreeTime, check_refused
+from booking_core.openings import EPOCH, Openings
+from booking_core.requests import check_id
 from booking_core.rulebook import not_offered
 from booking_core.session import Session
 from booking_core.slots import Slot, in_utc, instant
 from booking_core.zones import clocks, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from sqlalchemy import Engine
 
@@ -31,10 +33,11 @@ if TYPE_CHECKING:
     from booking_core.wire import Rows
 
 ENOUGH = 5
-FARTHEST = timedelta(days=400)  # from a lost slot to what is offered instead; see `free_time`
+FARTHEST = timedelta(days=400)  # from a lost slot to what is offered instead; see `nearest`
+REMEMBERED = timedelta(days=2)  # from the morning of a wanted day, in which openings are known
+MOST_OPENINGS = 200  # such days; some ten kilobytes each
+TRIES = 8  # starts that are looked up for each one that is wanted
 MOST_DAYS = 400  # that are listed at a time
-MOST_REFUSED = 1_000  # slots that a client can turn down
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_DAY = EPOCH.toordinal()
 NO_BRACES = str.maketrans("", "", "{}")
 
@@ -49,61 +52,10 @@ SETTINGS = """
 TEAMS = (free_time.EVERYBODY, free_time.THERE)
 WHOSE = (*TEAMS, free_time.ONE, free_time.ONE + free_time.THERE)
 RUNS = {whose: free_time.runs(whose) for whose in WHOSE}
-NEAREST = {
-    (whose, moves): free_time.nearest(whose, moves=moves)
-    for whose in TEAMS
-    for moves in (False, True)
-}
 CANDIDATES = {whose: free_time.candidates(whose) for whose in TEAMS}
 
-
-@dataclass(frozen=True, slots=True)
-class FreeSlot:
-    """A slot that was free when it was looked for.
-
-    Attributes:
-        staff: The staff member's name.
-        time_zone: Where the staff member works, as an IANA name.
-    """
-
-    staff_id: int
-    staff: str
-    slot: Slot
-    time_zone: str
-
-    @property
-    def local_start(self) -> datetime:
-        """The start on the wall clock of the location."""
-        return self.slot.start.astimezone(ZoneInfo(self.time_zone))
-
-    def __str__(self) -> str:
-        return f"{self.local_start:%a %d %b %H:%M} with {self.staff}"
-
-
-@dataclass(frozen=True, slots=True)
-class FreeTime:
-    """When a service could start with one staff member.
-
-    Attributes:
-        staff: The staff member's name.
-        time_zone: Where the staff member works, as an IANA name.
-        duration: The service's.
-        runs: Starts on the grid, one after the other, in seconds since 1970; disjoint, in order.
-    """
-
-    staff_id: int
-    staff: str
-    time_zone: str
-    duration: timedelta
-    runs: tuple[range, ...]
-
-    def __len__(self) -> int:
-        return sum(map(len, self.runs))
-
-    def slots(self) -> Iterator[FreeSlot]:
-        """Yield the free slots, in order."""
-        for seconds in chain(*self.runs):
-            yield _free_slot(self.staff_id, self.staff, self.time_zone, self.duration, seconds)
+# What openings are remembered by: service, location, the morning, and how many zones were known.
+Key = tuple[int, int | None, datetime, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +87,7 @@ class Availability:
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._clock = clock
         self._zones = {"UTC"}  # in which staff members have been met
+        self._openings: dict[Key, Openings] = {}
 
     def free_time(
         self,
@@ -184,6 +137,7 @@ class Availability:
         moves: Appointment | None = None,
         refused: Iterable[FreeSlot] = (),
         limit: int = ENOUGH,
+        version: int = 0,
     ) -> list[FreeSlot]:
         """Return free slots instead of a lost one, the best first.
 
@@ -201,35 +155,64 @@ class Availability:
                 now is no alternative.
             refused: Slots that the client does not want either.
             limit: How many are wanted.
+            version: Of the rules, as far as it is known. What is remembered under another one is
+                worth nothing; the answer is the same in any case, and quicker where they agree.
 
         Raises:
             InvalidRequest: `BAD_REFUSAL` where something is refused that can't have been offered.
         """
         place = ZoneInfo(time_zone)
         morning = instant(start.astimezone(place).date(), time(), place)
-        whose, where = _whose(None, location_id)
         unwanted = [(moves.staff_id, moves.slot.start)] if moves else []
         unwanted.extend((each.staff_id, each.slot.start) for each in check_refused(refused))
+        turned_down = [(who, _seconds(at)) for who, at in unwanted]
+        now = in_utc(self._clock())
         self._zones.add(time_zone)
-        rows = self._ask(
-            NEAREST[whose, moves is not None],
-            Slot(morning, start + FARTHEST),
-            self._zones.copy(),
-            _service(service_id)
-            | where
-            | {
-                "wanted": start,
-                "staff_id": staff_id,
-                "moved_id": moves.id if moves else None,
-                "refused_staff": [who for who, _ in unwanted],
-                "refused_starts": [_seconds(at) for _, at in unwanted],
-                "limit": limit,
-            },
-        )
-        return [
-            _free_slot(who, name, zone, timedelta(microseconds=duration), seconds)
-            for zone, who, name, duration, seconds in rows
-        ]
+        zones = self._zones.copy() if location_id is None else {time_zone}
+        asked = _service(service_id) | {
+            "location_id": location_id,
+            "now": now,
+            "wanted": start,
+            "staff_id": staff_id,
+            "moved_id": moves.id if moves else None,
+            "refused_staff": [who for who, _ in turned_down],
+            "refused_starts": [at for _, at in turned_down],
+            "limit": limit,
+            **_window(Slot(morning, start + FARTHEST), zones),
+        }
+        # Zones are only ever added, so that their number tells which they were.
+        key = service_id, location_id, morning, len(zones)
+        known = self._openings.get(key)
+        if not known or known.version != version:
+            return self._learn(key, asked)
+        best = known.nearest(start.timestamp(), staff_id, now)
+        wanted = (each for each in best if each not in turned_down)
+        return self._first_free(known, list(islice(wanted, TRIES * limit)), asked)
+
+    def _learn(self, key: Key, asked: dict[str, object]) -> list[FreeSlot]:
+        """Return alternatives, and remember what the rules allow around that day."""
+        until = key[2] + REMEMBERED
+        rows = self._ask(nearest.LEARN, asked | {"until": until})
+        known = Openings.read([row for row in rows if row[-2] is None], _seconds(until))
+        if known:
+            if len(self._openings) >= MOST_OPENINGS:
+                self._openings.clear()
+            self._openings[key] = known
+        return [_alternative(*row) for *row, _ in rows if row[-1] is not None]
+
+    def _first_free(
+        self, known: Openings, tried: list[tuple[int, int]], asked: dict[str, object]
+    ) -> list[FreeSlot]:
+        """Return the first free ones of those that the rules allow, or else all alternatives."""
+        first = {
+            "first_staff": [who for who, _ in tried],
+            "first_starts": [start for _, start in tried],
+            "version": known.version,
+            "sets_up": known.sets_up,
+            "blocks": known.blocks,
+        }
+        rows = self._ask(nearest.FIRST_FREE, asked | first)
+        return [_alternative(*row) if row[0] else known.slot(row[1], row[-1]) for row in rows]
 
     def candidates(
         self, service_id: int, start: datetime, location_id: int | None = None
@@ -270,7 +253,8 @@ class Availability:
         """
         while True:
             known = frozenset(self._zones)
-            rows = self._ask(query, window(known), known, asked)
+            now = {"now": in_utc(self._clock())}
+            rows = self._ask(query, asked | now | _window(window(known), known))
             new = {row[0] for row in rows} - known
             if not new:
                 return rows
@@ -278,43 +262,16 @@ class Availability:
                 place_of(zone)
             self._zones |= new  # once more: without its clock, nothing was found there
 
-    def _ask(
-        self, query: str, window: Slot, zones: Iterable[str], asked: dict[str, object]
-    ) -> Rows:
-        parameters = asked | {
-            "now": in_utc(self._clock()),
-            "earliest": window.start,
-            "latest": window.end,
-            **clocks(zones, window),
-        }
+    def _ask(self, query: str, asked: dict[str, object]) -> Rows:
         with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
             session.send(SETTINGS)
-            return session.run(query, parameters)
+            return session.run(query, asked)
 
     def _nobody(
         self, service_id: int, staff_id: int | None, location_id: int | None
     ) -> InvalidRequest:
         with transaction(self._reading, reads_only=True) as connection:
             return not_offered(connection, service_id, staff_id, location_id)
-
-
-def check_refused(refused: Iterable[FreeSlot]) -> tuple[FreeSlot, ...]:
-    """Return what a client has turned down.
-
-    Raises:
-        InvalidRequest: `BAD_REFUSAL` where one of them can't have been offered, or they are too
-            many.
-    """
-    if refused is None or isinstance(refused, str):
-        raise InvalidRequest("BAD_REFUSAL", f"{refused!r} is no list of free slots.")
-    slots = tuple(refused)
-    if len(slots) > MOST_REFUSED:
-        raise InvalidRequest("BAD_REFUSAL", f"More than {MOST_REFUSED} slots can't be turned down.")
-    for each in slots:
-        if not isinstance(each, FreeSlot):
-            raise InvalidRequest("BAD_REFUSAL", f"{shortened(each)} was never offered.")
-        check_id(each.staff_id, "BAD_REFUSAL", "staff member")
-    return slots
 
 
 def _check_days(first: date, last: date) -> None:
@@ -339,6 +296,11 @@ def _widest(first: date, last: date, zones: Iterable[str]) -> Slot:
         min(instant(first, time(), place) for place in places),
         max(instant(last + DAY, time(), place) for place in places),
     )
+
+
+def _window(window: Slot, zones: Iterable[str]) -> dict[str, object]:
+    """Return the parameters that tell a query of a window and its clocks."""
+    return {"earliest": window.start, "latest": window.end, **clocks(zones, window)}
 
 
 def _service(service_id: int) -> dict[str, object]:
@@ -368,11 +330,11 @@ def _free_time(  # noqa: PLR0913, PLR0917 - as many columns
     return FreeTime(staff_id, staff, time_zone, timedelta(microseconds=duration), runs)
 
 
-def _free_slot(
-    staff_id: int, staff: str, time_zone: str, duration: timedelta, seconds: int
+def _alternative(
+    time_zone: str, staff_id: int, staff: str, duration: int, seconds: int
 ) -> FreeSlot:
-    start = datetime.fromtimestamp(seconds, UTC)
-    return FreeSlot(staff_id, staff, Slot(start, start + duration), time_zone)
+    """Return what a row of `nearest_free` says."""
+    return FreeSlot.starting(seconds, timedelta(microseconds=duration), staff_id, staff, time_zone)
 
 
 def _seconds(moment: datetime) -> int:

@@ -22,14 +22,7 @@ from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
 from booking_core.appointments import check_appointment_id, find, find_confirmed
-from booking_core.availability import (
-    ENOUGH,
-    Availability,
-    Candidate,
-    FreeSlot,
-    FreeTime,
-    check_refused,
-)
+from booking_core.availability import ENOUGH, Availability, Candidate
 from booking_core.claims import Claims
 from booking_core.errors import (
     BookingConflict,
@@ -40,6 +33,7 @@ from booking_core.errors import (
     SlotBusy,
 )
 from booking_core.failures import transaction
+from booking_core.free_slots import FreeSlot, FreeTime, check_refused
 from booking_core.requests import (
     Appointment,
     Booking,
@@ -372,6 +366,7 @@ class BookingService:
                 moves=lost.moves,
                 refused=refused,
                 limit=self._offers,
+                version=calendar.version,
             )
         except BookingError:
             return ()  # that the slot is taken is known, whatever keeps the offers away

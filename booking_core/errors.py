@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from booking_core.availability import FreeSlot
+    from booking_core.free_slots import FreeSlot
     from booking_core.slots import Slot
 
 

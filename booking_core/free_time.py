@@ -24,12 +24,12 @@ Manual: 8.17 Range Types, 9.20 Range/Multirange Functions.
 EVERYBODY = ""
 ONE = " AND staff.id = %(staff_id)s::integer"
 THERE = " AND staff.location_id = %(location_id)s::integer"
-_TEAM = """
+TEAM = """
     WITH team AS MATERIALIZED (
          SELECT staff.id, staff.name, staff.location_id{columns}
            FROM offering JOIN staff ON staff.id = offering.staff_id
           WHERE service_id = %(service_id)s::integer{whose})"""
-_MEMBERS = """
+MEMBERS = """
       FROM team AS staff
       JOIN location ON location.id = staff.location_id
       JOIN service ON service.id = %(service_id)s::integer
@@ -39,13 +39,10 @@ _MEMBERS = """
                   make_interval(secs => date_part('epoch', buffer_before)) AS sets_up,
                   date_part('epoch', grid)::bigint AS step
            ) AS service_in_seconds"""
-# Starts between `earliest` and `latest`, both included, within notice and horizon.
+# Starts between two instants, both included.
 _STARTABLE = """
      CROSS JOIN LATERAL (
-           SELECT greatest({earliest}, %(now)s::timestamptz
-                      + make_interval(secs => date_part('epoch', minimum_notice))) AS earliest,
-                  least({latest}, %(now)s::timestamptz
-                      + make_interval(secs => date_part('epoch', horizon))) AS latest
+           SELECT {earliest} AS earliest, {latest} AS latest
             OFFSET 0
            ) AS bounds
      CROSS JOIN LATERAL (
@@ -109,7 +106,7 @@ _STARTABLE = """
             WHERE lower(piece) <= upper(piece) - lasts
            ) AS possible"""
 
-_FREE = """
+FREE = """
      CROSS JOIN LATERAL (
            SELECT startable - coalesce(
                       range_agg(tstzrange(lower(blocked) - blocks, upper(blocked) + sets_up, '()')),
@@ -165,42 +162,6 @@ _DAYS = """{team}
     {free}
      ORDER BY staff.name, staff.id"""
 
-# How far from the wanted start, in seconds, alternatives are looked for: within an hour, six, the
-# following week, and as far as it takes. In a large team it is first asked who is free at that very
-# time, a few at a time. A ring is worked out only where those before it hold too few: they come in
-# order, each is worked out by itself, and the outer LIMIT stops at enough. An ORDER BY there would
-# have all of them worked out.
-_NEAREST = """{team}
-    SELECT found.*
-      FROM (SELECT count(*) > 8 AS large FROM team) AS size
-     CROSS JOIN LATERAL (
-           VALUES (-1, 0, 1, 8), (-1, 0, 9, NULL),
-                  (CASE WHEN large THEN 0 ELSE -1 END, 3600, 1, NULL), (3600, 21600, 1, NULL),
-                  (21600, 8 * 86400, 1, NULL), (8 * 86400, 16 * 86400, 1, NULL),
-                  (16 * 86400, 32 * 86400, 1, NULL), (32 * 86400, 64 * 86400, 1, NULL),
-                  (64 * 86400, 128 * 86400, 1, NULL), (128 * 86400, 400 * 86400, 1, NULL)
-           ) AS ring (inside, outside, first, last)
-     CROSS JOIN LATERAL (
-           SELECT time_zone, staff.id, staff.name,
-                  (date_part('epoch', duration) * 1000000)::bigint, start
-           {members}
-           {startable}
-           {free}
-            CROSS JOIN LATERAL (
-                  SELECT start, abs(start - date_part('epoch', {wanted})) AS distance
-                    FROM {runs}
-                   CROSS JOIN LATERAL generate_series(first_start, stop - 1, step) AS start
-                  ) AS candidate
-            WHERE (large OR outside > 0) AND distance > inside
-              AND place BETWEEN ring.first AND coalesce(ring.last, place)
-              AND NOT EXISTS (SELECT FROM unnest(%(refused_staff)s::integer[],
-                                                 %(refused_starts)s::bigint[]) AS refused (who, at)
-                               WHERE who = staff.id AND at = start)
-            ORDER BY distance, staff.id <> %(staff_id)s::integer, start, staff.name, staff.id
-            LIMIT %(limit)s::integer
-           ) AS found
-     LIMIT %(limit)s::integer"""
-
 _CANDIDATES = """{team}
     SELECT time_zone, staff.id,
            EXISTS (SELECT FROM {runs}),
@@ -216,19 +177,35 @@ _CANDIDATES = """{team}
     {members}
     {startable}
      ORDER BY staff.name, staff.id"""
-_WANTED = "%(wanted)s::timestamptz"
-
+WANTED = "%(wanted)s::timestamptz"
+EARLIEST, LATEST = "%(earliest)s::timestamptz", "%(latest)s::timestamptz"
+_NOW = "%(now)s::timestamptz + make_interval(secs => date_part('epoch', {}))"
 
 # What wall clocks show, as a table; see `zones.clocks`.
 _CLOCK = """unnest(%(zones)s::text[], %(instants)s::tstzrange[], %(walls)s::tsrange[],
                   %(ahead)s::integer[]) AS clock (zone, instants, walls, ahead)"""
 
 
-def _startable(earliest: str, latest: str) -> str:
+def startable(earliest: str, latest: str) -> str:
+    """Return what adds the multirange `startable` to `MEMBERS`.
+
+    Args:
+        earliest: An SQL expression, the first instant that is asked for.
+        latest: The last one.
+    """
     return _STARTABLE.format(earliest=earliest, latest=latest, clock=_CLOCK)
 
 
-def _runs(multirange: str) -> str:
+def askable(earliest: str, latest: str) -> str:
+    """Return the same for what may be booked now, that is within notice and horizon."""
+    return startable(
+        f"greatest({earliest}, {_NOW.format('minimum_notice')})",
+        f"least({latest}, {_NOW.format('horizon')})",
+    )
+
+
+def runs_within(multirange: str) -> str:
+    """Return what lists the starts on the grid within a multirange, as runs."""
     return _RUNS.format(multirange=multirange, clock=_CLOCK)
 
 
@@ -243,35 +220,11 @@ def runs(whose: str) -> str:
         whose: `EVERYBODY`, `ONE` or `THERE`.
     """
     return _DAYS.format(
-        team=_TEAM.format(columns="", whose=whose),
-        members=_MEMBERS,
-        startable=_startable("%(earliest)s::timestamptz", "%(latest)s::timestamptz"),
-        free=_FREE.format(others=""),
-        runs=_runs("free"),
-    )
-
-
-def nearest(whose: str, *, moves: bool) -> str:
-    """Return the query for the best starts instead of a lost one.
-
-    Rows: the time zone, the id, the name, the service's duration in microseconds, the start in
-    seconds since 1970.
-
-    Args:
-        whose: `EVERYBODY` or `THERE`.
-        moves: Whether an appointment is to be moved, which is not in its own way.
-    """
-    radius = "make_interval(secs => outside)"
-    place = "row_number() OVER (ORDER BY staff.id <> %(staff_id)s::integer, name, staff.id)"
-    return _NEAREST.format(
-        team=_TEAM.format(columns=f", {place} AS place", whose=whose),
-        members=_MEMBERS,
-        startable=_startable(
-            f"greatest(%(earliest)s::timestamptz, {_WANTED} - {radius})", f"{_WANTED} + {radius}"
-        ),
-        free=_FREE.format(others="AND id <> %(moved_id)s::bigint" if moves else ""),
-        runs=_runs("free"),
-        wanted=_WANTED,
+        team=TEAM.format(columns="", whose=whose),
+        members=MEMBERS,
+        startable=askable(EARLIEST, LATEST),
+        free=FREE.format(others=""),
+        runs=runs_within("free"),
     )
 
 
@@ -286,9 +239,9 @@ def candidates(whose: str) -> str:
         whose: `EVERYBODY` or `THERE`.
     """
     return _CANDIDATES.format(
-        team=_TEAM.format(columns="", whose=whose),
-        members=_MEMBERS,
-        startable=_startable(_WANTED, _WANTED),
-        runs=_runs("startable"),
-        wanted=_WANTED,
+        team=TEAM.format(columns="", whose=whose),
+        members=MEMBERS,
+        startable=askable(WANTED, WANTED),
+        runs=runs_within("startable"),
+        wanted=WANTED,
     )

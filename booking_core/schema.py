@@ -39,6 +39,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSTZRANGE
 
+from booking_core import nearest
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -226,5 +228,5 @@ def create(connection: Connection, strategy: Strategy, *, backstop: bool | None 
     metadata.create_all(connection)
     constrained = strategy.needs_constraint if backstop is None else backstop
     connection.execute(text(NO_OVERLAP if constrained else OVERLAP_INDEX))
-    for statement in (*COUNT_CHANGES, *strategy.needs):
+    for statement in (*COUNT_CHANGES, nearest.CREATE, *strategy.needs):
         connection.exec_driver_sql(statement)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from booking_core import BookingService
-    from booking_core.availability import FreeSlot
+    from booking_core.free_slots import FreeSlot
     from booking_core.requests import Booking
     from experiments.verdicts import Verdicts
 

@@ -6,7 +6,8 @@ Making one takes a quarter of a second, so each is made once and emptied between
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from sqlalchemy import Engine, Row, text
 
 from booking_core import BookingService, schema
 from booking_core.errors import InvalidRequest, UnsupportedServer
+from booking_core.free_slots import FreeSlot
 from booking_core.strategies import STRATEGIES, Strategy
 from experiments import salon
 from experiments.postgres import Database, fresh_database
@@ -25,6 +27,7 @@ NOW = salon.NOW  # noon in UTC on Sunday the sixth
 MINUTE = timedelta(minutes=1)
 # Tuesday, when Amara, Bruno and Chidi are all there. A haircut and its buffer take an hour.
 TEN = datetime(2030, 1, 8, 10, tzinfo=BERLIN).astimezone(UTC)
+TUESDAY = date(2030, 1, 8)
 PATIENCE = 20  # seconds after which a test gives up on what should have happened at once
 
 
@@ -144,3 +147,33 @@ def refused(code: str) -> Iterator[None]:
     with pytest.raises(InvalidRequest) as refusal:
         yield
     assert code == refusal.value.code, f"refused as {refusal.value.code}: {refusal.value}"
+
+
+def fill(desk: Desk, seed: int) -> BookingService:
+    """Book at random for a week, and return the service."""
+    source = Random(seed)
+    service = desk.service()
+    for days_later in range(7):
+        for name in ("Haircut", "Colour", "Beard trim"):
+            day = TUESDAY + timedelta(days=days_later)
+            found = service.free_slots(desk.salon.services[name], day)
+            if found:
+                chosen = source.choice(found)
+                service.book(
+                    staff_id=chosen.staff_id,
+                    service_id=desk.salon.services[name],
+                    start=chosen.slot.start,
+                    client="Ada",
+                )
+    return service
+
+
+def everything(desk: Desk, service: BookingService, days: range, name: str) -> list[FreeSlot]:
+    """Return what is free on so many days after Tuesday, for everybody, day by day."""
+    return [
+        free
+        for days_later in days
+        for free in service.free_slots(
+            desk.salon.services[name], TUESDAY + timedelta(days=days_later)
+        )
+    ]

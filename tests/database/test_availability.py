@@ -1,16 +1,26 @@
-"""What is offered: every free slot and no other, and the nearest ones first."""
+"""What is listed: every free slot and no other."""
 
 # ruff: noqa: SIM300 - expected == actual
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
-from desk import BERLIN, BROOKLYN, MINUTE, NOW, TEN, Desk, desk_in, open_desk, refused
+from desk import (
+    BERLIN,
+    BROOKLYN,
+    MINUTE,
+    TEN,
+    TUESDAY,
+    Desk,
+    desk_in,
+    everything,
+    fill,
+    open_desk,
+    refused,
+)
 from sqlalchemy.exc import IntegrityError
 
 from booking_core import (
@@ -20,17 +30,11 @@ from booking_core import (
     BookingService,
     InvalidRequest,
 )
-from booking_core.availability import FreeSlot
-from booking_core.errors import PoolTimeout
-from booking_core.requests import Request
-from booking_core.rulebook import Rulebook
-from booking_core.slots import Slot
-from booking_core.wire import Wire
+from booking_core.free_slots import FreeSlot
 from experiments.postgres import Database
 
 HOUR = 60 * MINUTE
 DAY = timedelta(days=1)
-TUESDAY = date(2030, 1, 8)
 
 
 @pytest.fixture
@@ -57,24 +61,6 @@ def _quarters(*spans: tuple[str, str]) -> list[str]:
         for first, last in minutes
         for minute in range(first, last + 1, 15)
     ]
-
-
-def _everything(desk: Desk, service: BookingService, days: range, name: str) -> list[FreeSlot]:
-    """Return what is free on so many days after Tuesday, for everybody, day by day."""
-    return [
-        free
-        for days_later in days
-        for free in service.free_slots(
-            desk.salon.services[name], TUESDAY + timedelta(days=days_later)
-        )
-    ]
-
-
-def _request(desk: Desk, **different: Any) -> Request:  # noqa: ANN401 - as `ask`
-    asked = desk.ask(**different)
-    slot = Slot(asked["start"], asked["start"] + 45 * MINUTE)
-    blocked = Slot(slot.start, slot.end + 15 * MINUTE)
-    return Request(asked["staff_id"], asked["service_id"], "Ada", slot, blocked)
 
 
 def test_a_day_of_one_staff_member(desk: Desk) -> None:
@@ -208,32 +194,13 @@ def test_notice_and_horizon_bound_what_is_listed(desk: Desk) -> None:
     assert far[0].slot.start == TEN + 90 * MINUTE
 
 
-def _fill(desk: Desk, seed: int) -> BookingService:
-    """Book at random for a week, and return the service."""
-    source = Random(seed)
-    service = desk.service()
-    for days_later in range(7):
-        for name in ("Haircut", "Colour", "Beard trim"):
-            day = TUESDAY + timedelta(days=days_later)
-            found = service.free_slots(desk.salon.services[name], day)
-            if found:
-                chosen = source.choice(found)
-                service.book(
-                    staff_id=chosen.staff_id,
-                    service_id=desk.salon.services[name],
-                    start=chosen.slot.start,
-                    client="Ada",
-                )
-    return service
-
-
 @pytest.mark.parametrize("name", ["Haircut", "Colour", "Beard trim"])
 def test_what_is_listed_can_be_booked_and_nothing_else(desk: Desk, name: str) -> None:
     """Each listed slot is booked (and given back); a sample of the others is refused."""
-    service = _fill(desk, seed=len(name))
+    service = fill(desk, seed=len(name))
     source = Random(7)
     asked: dict[str, Any] = {"service_id": desk.salon.services[name], "client": "Bob"}
-    found = _everything(desk, service, range(5), name)
+    found = everything(desk, service, range(5), name)
     for free in source.sample(found, 40):
         place = {"staff_id": free.staff_id, "start": free.slot.start}
         service.cancel(service.book(**asked | place).appointment.id)
@@ -249,18 +216,18 @@ def test_what_is_listed_can_be_booked_and_nothing_else(desk: Desk, name: str) ->
             assert refusal.value.outcome in ("invalid", "conflict")
             refused_ += 1
     assert listed == {
-        (free.staff_id, free.slot.start) for free in _everything(desk, service, range(5), name)
+        (free.staff_id, free.slot.start) for free in everything(desk, service, range(5), name)
     }
 
 
 def _places(desk: Desk, service: BookingService) -> set[tuple[int, datetime]]:
-    found = _everything(desk, service, range(5), "Haircut")
+    found = everything(desk, service, range(5), "Haircut")
     return {(free.staff_id, free.slot.start) for free in found}
 
 
 def test_what_is_refused_as_taken_keeps_every_rule(desk: Desk) -> None:
     """A conflict is said only of a slot that the rules allow: without the rival it is free."""
-    service = _fill(desk, seed=3)
+    service = fill(desk, seed=3)
     source = Random(11)
     haircut = desk.salon.services["Haircut"]
     before = _places(desk, service)
@@ -281,195 +248,6 @@ def test_what_is_refused_as_taken_keeps_every_rule(desk: Desk) -> None:
     assert conflicts <= _places(desk, service)
 
 
-def _in_order(wanted: Request, found: list[FreeSlot]) -> list[FreeSlot]:
-    """Sort by the promise: nearest, same staff first, earlier, name. The oracle's own words."""
-    (city,) = {free.time_zone for free in found if free.staff_id == wanted.staff_id}
-    day = wanted.slot.start.astimezone(ZoneInfo(city)).date()
-    return sorted(
-        (free for free in found if free.time_zone == city and free.local_start.date() >= day),
-        key=lambda free: (
-            max(free.slot.start, wanted.slot.start) - min(free.slot.start, wanted.slot.start),
-            0 if free.staff_id == wanted.staff_id else 1,
-            free.slot.start,
-            free.staff,
-        ),
-    )
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_alternatives_are_the_nearest_of_all_free_slots(desk: Desk, seed: int) -> None:
-    """Compared with everything that is listed for a fortnight: the same ones, in the same order."""
-    service = _fill(desk, seed)
-    everything = _everything(desk, service, range(-2, 12), "Haircut")
-    source = Random(seed)
-    rows = [row for row in desk.rows() if row.service_id == desk.salon.services["Haircut"]]
-    for row in source.sample(rows, 3):
-        request = _request(desk, staff=_name(desk, row.staff_id), start=row.during.lower)
-        with pytest.raises(BookingConflict) as conflict:
-            service.book(
-                staff_id=row.staff_id,
-                service_id=request.service_id,
-                start=request.slot.start,
-                client="Bob",
-            )
-        assert _in_order(request, everything)[:5] == list(conflict.value.alternatives)
-
-
-def _name(desk: Desk, staff_id: int) -> str:
-    return next(name for name, number in desk.salon.staff.items() if number == staff_id)
-
-
-def test_every_alternative_can_be_booked(desk: Desk) -> None:
-    """What is offered instead of a lost slot is no second disappointment."""
-    service = desk.service()
-    service.book(**desk.ask())
-    with pytest.raises(BookingConflict) as conflict:
-        service.book(**desk.ask(client="Bob"))
-    offered = conflict.value.alternatives
-    assert 5 == len(offered)
-    for free in offered:
-        booked = service.book(**desk.ask(start=free.slot.start) | {"staff_id": free.staff_id})
-        assert free.slot == booked.appointment.slot
-        service.cancel(booked.appointment.id)
-
-
-def test_the_same_lost_slot_gets_the_same_offer(desk: Desk) -> None:
-    """Ties are settled the same way every time; here by name, then by who asked."""
-    service = desk.service()
-    service.book(**desk.ask())
-    offers = set()
-    for client in ("Bob", "Cleo", "Bob"):
-        with pytest.raises(BookingConflict) as conflict:
-            service.book(**desk.ask(client=client))
-        offers.add(conflict.value.alternatives)
-    (offer,) = offers
-    assert ["Bruno", "Bruno", "Bruno", "Bruno", "Bruno"] == [free.staff for free in offer]
-    assert [0, -15, 15, -30, 30] == [(free.slot.start - TEN) // MINUTE for free in offer]
-
-
-def test_the_same_staff_member_comes_first_at_equal_distance(desk: Desk) -> None:
-    """An hour away the one who was asked for is free again, and is offered before the others."""
-    service = desk.service()
-    service.book(**desk.ask())
-    service.book(**desk.ask(staff="Bruno"))
-    with pytest.raises(BookingConflict) as conflict:
-        service.book(**desk.ask(client="Bob"))
-    offered = conflict.value.alternatives
-    assert [("Amara", -60), ("Amara", 60), ("Bruno", -60), ("Bruno", 60), ("Chidi", 60)] == [
-        (free.staff, (free.slot.start - TEN) // MINUTE) for free in offered
-    ]
-
-
-def _crowd(desk: Desk, keep: list[tuple[str, datetime]]) -> None:
-    """Take every calendar up, but for the hours that begin at the given moments."""
-    for name, staff_id in desk.salon.staff.items():
-        desk.execute(
-            "INSERT INTO appointment"
-            " (staff_id, service_id, client, during, blocked, request_digest)"
-            " SELECT :staff_id, 1, 'crowd', taken, taken, '' FROM unnest("
-            " tstzmultirange(tstzrange(:start, :end)) - (SELECT coalesce("
-            " range_agg(tstzrange(kept, kept + interval '1 hour')), '{}')"
-            " FROM unnest(CAST(:keep AS timestamptz[])) AS hours (kept))) AS rest (taken)",
-            staff_id=staff_id,
-            start=NOW - DAY,
-            end=NOW + 200 * DAY,
-            keep=[moment for kept, moment in keep if kept == name],
-        )
-
-
-@pytest.mark.parametrize("days", [1, 6, 20, 80])
-def test_alternatives_are_found_however_far_away(desk: Desk, days: int) -> None:
-    """At least three where they exist, be they weeks away."""
-    there = TEN.astimezone(BERLIN) + timedelta(days=days)
-    there -= timedelta(days=there.weekday() - 1)  # a Tuesday
-    keep = [("Amara", there + hours * HOUR) for hours in (1, 3, 4.5)]
-    _crowd(desk, keep)
-    with pytest.raises(BookingConflict) as conflict:
-        desk.service().book(**desk.ask())
-    assert sorted(moment for _, moment in keep) == sorted(
-        free.slot.start for free in conflict.value.alternatives
-    )
-
-
-def test_where_nothing_is_free_nothing_is_offered(desk: Desk) -> None:
-    """A conflict without alternatives is an answer too."""
-    _crowd(desk, [])
-    with pytest.raises(BookingConflict, match="none were found") as conflict:
-        desk.service().book(**desk.ask())
-    assert () == conflict.value.alternatives
-
-
-def test_the_same_staff_member_comes_first_at_the_edge_of_the_search_too(desk: Desk) -> None:
-    """Six hours earlier with Chidi, six hours later with Amara: the one asked for comes first."""
-    desk.execute("UPDATE working_hours SET starts = '04:00' WHERE kind = 'shift' AND staff_id = 3")
-    friday = TEN + 3 * DAY
-    keep = [("Amara", friday + hours * HOUR) for hours in (-1, 1, 3, 4.5, 6)]
-    _crowd(desk, [*keep, ("Chidi", friday - 6 * HOUR)])
-    try:
-        with pytest.raises(BookingConflict) as conflict:
-            desk.service(offers=6).book(**desk.ask(start=friday))
-    finally:
-        desk.execute(
-            "UPDATE working_hours SET starts = '11:00' WHERE kind = 'shift' AND staff_id = 3"
-        )
-    assert [("Amara", hours) for hours in (-1, 1, 3, 4.5, 6)] + [("Chidi", -6)] == [
-        (free.staff, (free.slot.start - friday) / HOUR) for free in conflict.value.alternatives
-    ]
-
-
-def test_alternatives_to_a_move_are_offered_too(desk: Desk) -> None:
-    """Whoever wants to move is told where to, nearest to where they wanted to be."""
-    service = desk.service()
-    mine = service.book(**desk.ask(staff="Bruno", start=TEN + 3 * HOUR)).appointment
-    service.book(**desk.ask())
-    with pytest.raises(BookingConflict) as conflict:
-        service.reschedule(mine.id, start=TEN, staff_id=desk.salon.staff["Amara"])
-    assert ("Bruno", TEN) == (
-        conflict.value.alternatives[0].staff,
-        conflict.value.alternatives[0].slot.start,
-    )
-
-
-def test_an_appointment_is_not_in_the_way_of_its_own_move(desk: Desk) -> None:
-    """Half an hour later is taken; a quarter of an hour later overlaps only where it was."""
-    service = desk.service(offers=40)
-    mine = service.book(**desk.ask(start=TEN)).appointment
-    service.book(**desk.ask(start=TEN + HOUR, client="Bob"))
-    with pytest.raises(BookingConflict) as conflict:
-        service.reschedule(mine.id, start=TEN + 30 * MINUTE)
-    with_amara = [
-        (free.slot.start - TEN) // MINUTE
-        for free in conflict.value.alternatives
-        if free.staff == "Amara" and abs(free.slot.start - TEN) <= HOUR
-    ]
-    assert [-15, -30, -45, -60] == with_amara  # and not where it is now
-    moved = service.reschedule(mine.id, start=TEN - 15 * MINUTE)
-    assert moved.appointment.id == mine.id
-
-
-def test_so_many_are_offered_as_are_wanted(desk: Desk) -> None:
-    """An experiment that does not look at alternatives need not pay for them."""
-    desk.service().book(**desk.ask())
-    for wanted in (0, 1, 12):
-        with pytest.raises(BookingConflict) as conflict:
-            desk.service(offers=wanted).book(**desk.ask(client="Bob"))
-        assert wanted == len(conflict.value.alternatives)
-
-
-@pytest.fixture
-def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collect the queries that are asked; each is a round trip, its transaction included."""
-    asked: list[str] = []
-    add = Wire.add
-
-    def note(wire: Wire, sql: str, *parameters: Any) -> None:  # noqa: ANN401 - as the wire's own
-        asked.extend([sql] * ("FROM" in sql))  # more than a setting
-        add(wire, sql, *parameters)
-
-    monkeypatch.setattr(Wire, "add", note)
-    return asked
-
-
 def test_listing_takes_one_query(desk: Desk, queries: list[str]) -> None:
     """Whatever the number of staff and days; another one when a time zone is met first."""
     service = desk.service()
@@ -477,53 +255,6 @@ def test_listing_takes_one_query(desk: Desk, queries: list[str]) -> None:
     queries.clear()
     assert service.free_slots(desk.salon.services["Haircut"], TUESDAY, last=TUESDAY + 30 * DAY)
     assert 1 == len(queries)
-
-
-def test_alternatives_take_one_query(desk: Desk, queries: list[str]) -> None:
-    """Be they near or far, or none at all; what booking itself takes is not counted here."""
-    service = desk.service()
-    service.book(**desk.ask())
-    for crowded in (False, True):
-        if crowded:
-            _crowd(desk, [])
-        asked = {}
-        for offers in (0, 5):
-            queries.clear()
-            with pytest.raises(BookingConflict) as conflict:
-                desk.service(offers=offers).book(**desk.ask(client="Bob"))
-            asked[offers] = len(queries)
-        assert bool(conflict.value.alternatives) != crowded
-        assert {0: asked[0], 5: asked[0] + 1} == asked
-
-
-def test_what_was_refused_is_not_offered_again(desk: Desk) -> None:
-    """Whoever turns three down is offered the next best, in the same order."""
-    service = desk.service(offers=8)
-    service.book(**desk.ask())
-    with pytest.raises(BookingConflict) as conflict:
-        service.book(**desk.ask(client="Bob"))
-    offered = conflict.value.alternatives
-    with pytest.raises(BookingConflict) as conflict:
-        desk.service().book(**desk.ask(client="Bob", refused=offered[:3]))
-    assert offered[3:] == conflict.value.alternatives
-    elsewhere = replace(offered[0], staff_id=2**40)
-    for wrong in (["Tuesday"], "Tuesday", None, [elsewhere], offered[:1] * 1001):
-        with refused("BAD_REFUSAL"):
-            service.book(**desk.ask(client="Bob", refused=wrong))
-
-
-def test_nobody_is_sent_to_another_city_nor_to_yesterday(desk: Desk) -> None:
-    """Alternatives are at the same location, from the morning of the wanted day on."""
-    brooklyn = TEN + 6 * HOUR  # ten in New York, where Dolores is alone; it is four in Berlin
-    service = desk.service(offers=30)
-    service.book(**desk.ask(staff="Dolores", start=brooklyn))
-    with pytest.raises(BookingConflict) as conflict:
-        service.book(**desk.ask(staff="Dolores", start=brooklyn))
-    offered = conflict.value.alternatives
-    assert {"Dolores"} == {free.staff for free in offered}
-    assert TUESDAY == min(free.local_start.date() for free in offered)
-    # Monday is full of free slots, and nearer than what is offered last.
-    assert max(free.slot.start for free in offered) - brooklyn > 16 * HOUR
 
 
 def test_set_up_reaches_back_over_midnight(fresh: Database) -> None:
@@ -617,49 +348,6 @@ def test_lists_are_the_same_where_statements_are_not_prepared(desk: Desk) -> Non
     with engine.connect() as connection:
         assert "on" == connection.exec_driver_sql("SHOW enable_seqscan").scalar_one()
     service.cancel(service.book(**desk.ask()).appointment.id)
-
-
-def test_a_conflict_is_said_even_where_no_alternatives_can_be_looked_for(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That the slot is taken is known by then."""
-    service = desk.service()
-    service.book(**desk.ask())
-
-    def fail(*_: object, **__: object) -> None:
-        raise PoolTimeout
-
-    monkeypatch.setattr("booking_core.availability.Availability.alternatives", fail)
-    with pytest.raises(BookingConflict) as conflict:
-        service.book(**desk.ask(client="Bob"))
-    assert () == conflict.value.alternatives
-
-
-def test_a_conflict_is_said_even_where_the_rules_can_not_be_read_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They may have been forgotten meanwhile, and the pool be empty."""
-    service = desk.service()
-    service.book(**desk.ask())
-    read = Rulebook.rules
-    calls = iter([True])
-
-    def once(rulebook: Rulebook, *asked: int) -> Any:  # noqa: ANN401 - as the method
-        if next(calls, False):
-            return read(rulebook, *asked)
-        raise PoolTimeout
-
-    monkeypatch.setattr(Rulebook, "rules", once)
-    with pytest.raises(BookingConflict) as conflict:
-        service.book(**desk.ask(client="Bob"))
-    assert () == conflict.value.alternatives
-
-
-@pytest.mark.parametrize("offers", [-1, 2**31])
-def test_an_absurd_number_of_offers_is_refused_at_once(desk: Desk, offers: int) -> None:
-    """Not when the first slot is lost."""
-    with pytest.raises(ValueError, match="must lie between 0 and 1000"):
-        desk.service(offers=offers)
 
 
 def test_what_is_no_date_service_or_staff_member_is_refused(desk: Desk) -> None:

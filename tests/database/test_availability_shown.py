@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from booking_core import InvalidRequest
-from booking_core.availability import FreeSlot
+from booking_core.free_slots import FreeSlot
 from experiments.availability import anyone, buffers, honesty, listing_report, lost
 from experiments.availability.cost_of_losing import PLAIN, WITH, WON, Desk, cost_of_losing
 from experiments.availability.diary import diary

@@ -1,0 +1,166 @@
+"""What to offer instead of a lost slot, asked of the database.
+
+`nearest_free` looks at everybody, from the morning of the wanted day on: it works out what the
+rules allow (`free_time`) and takes away what appointments block. Nearly all of that is the rules.
+Whoever remembers what they allow (`openings`) asks only whether somebody has been there first,
+start by start, the best one first, and reads one index entry for each. The answer is the same,
+for it is given only where the rules have not changed since, and as many as are wanted were found;
+or else the same statement falls back on `nearest_free`.
+
+That is a function because PostgreSQL starts up the whole plan of a statement, whatever of it is
+needed in the end, and this one's takes as long as five starts take to be looked up. What is inside
+a function waits until it is called.
+
+Manual: 41.6.1.2 RETURN NEXT and RETURN QUERY; 36.7 Function Volatility Categories (STABLE: with the
+snapshot of the statement that calls it).
+"""
+
+from __future__ import annotations
+
+import re
+
+from booking_core.free_time import (
+    EARLIEST,
+    FREE,
+    MEMBERS,
+    TEAM,
+    WANTED,
+    askable,
+    runs_within,
+    startable,
+)
+
+_SOMEWHERE = """
+            AND (%(location_id)s::integer IS NULL
+                 OR staff.location_id = %(location_id)s::integer)"""
+
+# How far from the wanted start, in seconds, alternatives are looked for: within an hour, six, the
+# following week, and as far as it takes. In a large team it is first asked who is free at that very
+# time, a few at a time. A ring is worked out only where those before it hold too few: they come in
+# order, each is worked out by itself, and the outer LIMIT stops at enough. An ORDER BY there would
+# have all of them worked out.
+_NEAREST = """{team}
+    SELECT found.*
+      FROM (SELECT count(*) > 8 AS large FROM team) AS size
+     CROSS JOIN LATERAL (
+           VALUES (-1, 0, 1, 8), (-1, 0, 9, NULL),
+                  (CASE WHEN large THEN 0 ELSE -1 END, 3600, 1, NULL), (3600, 21600, 1, NULL),
+                  (21600, 8 * 86400, 1, NULL), (8 * 86400, 16 * 86400, 1, NULL),
+                  (16 * 86400, 32 * 86400, 1, NULL), (32 * 86400, 64 * 86400, 1, NULL),
+                  (64 * 86400, 128 * 86400, 1, NULL), (128 * 86400, 400 * 86400, 1, NULL)
+           ) AS ring (inside, outside, first, last)
+     CROSS JOIN LATERAL (
+           SELECT time_zone, staff.id, staff.name,
+                  (date_part('epoch', duration) * 1000000)::bigint, start
+           {members}
+           {startable}
+           {free}
+            CROSS JOIN LATERAL (
+                  SELECT start, abs(start - date_part('epoch', {wanted})) AS distance
+                    FROM {runs}
+                   CROSS JOIN LATERAL generate_series(first_start, stop - 1, step) AS start
+                  ) AS candidate
+            WHERE (large OR outside > 0) AND distance > inside
+              AND place BETWEEN ring.first AND coalesce(ring.last, place)
+              AND NOT EXISTS (SELECT FROM unnest(%(refused_staff)s::integer[],
+                                                 %(refused_starts)s::bigint[]) AS refused (who, at)
+                               WHERE who = staff.id AND at = start)
+            ORDER BY distance, staff.id <> %(staff_id)s::integer, start, staff.name, staff.id
+            LIMIT %(limit)s::integer
+           ) AS found
+     LIMIT %(limit)s::integer"""
+
+# Rows: the time zone, the id, the name, the service's duration in microseconds, the start in
+# seconds since 1970; the best first.
+_CREATE = """
+CREATE FUNCTION nearest_free({types})
+RETURNS TABLE (time_zone text, staff_id integer, staff text, duration bigint, start bigint)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY {body};
+END $$
+"""
+
+# As `nearest_free`, with one more column, null; then a row for each staff member, by name, without
+# a start and with what the rules allow between two instants, whatever the present one is, as JSON:
+# the version of the rules, the grid in seconds, notice and horizon in microseconds, the seconds
+# that are blocked before a start and after it, and the runs.
+_LEARN = """
+    SELECT time_zone, staff_id, staff, duration, start, NULL::text
+      FROM nearest_free({arguments})
+     UNION ALL
+    SELECT * FROM (
+    {team}
+    SELECT time_zone, staff.id, staff.name,
+           (date_part('epoch', duration) * 1000000)::bigint, NULL::bigint,
+           jsonb_build_array(
+               (SELECT version FROM rulebook), step,
+               (date_part('epoch', minimum_notice) * 1000000)::bigint,
+               (date_part('epoch', horizon) * 1000000)::bigint,
+               date_part('epoch', sets_up), date_part('epoch', blocks),
+               (SELECT coalesce(jsonb_agg(jsonb_build_array(first_start, stop)), '[]')
+                  FROM {runs}))::text
+    {members}
+    {startable}
+     ORDER BY staff.name, staff.id) AS allowed"""
+
+# Rows: as `nearest_free`, or the id and the start alone where the first ones that were asked for
+# will do. They are looked up in turn until there are enough; OFFSET keeps PostgreSQL from joining
+# them all.
+_FIRST_FREE = """
+    WITH first_free AS MATERIALIZED (
+         SELECT who, start
+           FROM (SELECT unnest(%(first_staff)s::integer[]) AS who,
+                        unnest(%(first_starts)s::bigint[]) AS start) AS allowed
+          WHERE (SELECT version FROM rulebook) = %(version)s::bigint
+            AND NOT EXISTS (
+                SELECT FROM appointment
+                 WHERE staff_id = who AND status = 'confirmed'
+                   AND id IS DISTINCT FROM %(moved_id)s::bigint
+                   AND blocked && tstzrange(
+                           to_timestamp(start) - make_interval(secs => %(sets_up)s::float8),
+                           to_timestamp(start) + make_interval(secs => %(blocks)s::float8))
+                OFFSET 0)
+          LIMIT %(limit)s::integer)
+    SELECT NULL::text, who, NULL::text, NULL::bigint, start
+      FROM first_free
+     WHERE (SELECT count(*) FROM first_free) = %(limit)s::integer
+     UNION ALL
+    SELECT *
+      FROM nearest_free({arguments})
+     WHERE (SELECT count(*) FROM first_free) < %(limit)s::integer"""
+
+
+def _nearest() -> str:
+    radius = "make_interval(secs => outside)"
+    place = "row_number() OVER (ORDER BY staff.id <> %(staff_id)s::integer, name, staff.id)"
+    return _NEAREST.format(
+        team=TEAM.format(columns=f", {place} AS place", whose=_SOMEWHERE),
+        members=MEMBERS,
+        startable=askable(f"greatest({EARLIEST}, {WANTED} - {radius})", f"{WANTED} + {radius}"),
+        free=FREE.format(others="AND id IS DISTINCT FROM %(moved_id)s::bigint"),
+        runs=runs_within("free"),
+        wanted=WANTED,
+    )
+
+
+def _as_function(query: str) -> tuple[str, str, str]:
+    """Return a query as the body of a function, its arguments' types, and these themselves."""
+    types = dict(re.findall(r"%\((\w+)\)s::(\w+(?:\[\])?)", query))
+    names = list(types)
+    body = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", query)
+    arguments = (f"%({name})s::{kind}" for name, kind in types.items())
+    return body, ", ".join(types.values()), ", ".join(arguments)
+
+
+_body, _types, _arguments = _as_function(_nearest())
+CREATE = _CREATE.format(body=_body, types=_types)
+LEARN = _LEARN.format(
+    arguments=_arguments,
+    team=TEAM.format(columns="", whose=_SOMEWHERE),
+    members=MEMBERS,
+    startable=startable(EARLIEST, "%(until)s::timestamptz"),
+    runs=runs_within("startable"),
+)
+FIRST_FREE = _FIRST_FREE.format(arguments=_arguments)

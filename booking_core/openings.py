@@ -1,0 +1,148 @@
+"""When the rules would let a service start, remembered.
+
+Rules change seldom, so what they allow around a day is worked out once, for all who lose a slot
+on it. What is remembered does not depend on the present instant: notice and horizon are counted
+anew each time. Nor is it ever relied upon: whoever asks which of these starts are free also asks
+whether the rules still have the version under which they were read (`nearest`).
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from booking_core.free_slots import FreeSlot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from booking_core.wire import Rows
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+A_SECOND = 1_000_000  # microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """Somebody who offers the service.
+
+    Attributes:
+        minimum_notice: In microseconds, as the horizon.
+    """
+
+    name: str
+    time_zone: str
+    minimum_notice: int
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """What the rules allow between two instants.
+
+    Attributes:
+        version: Of the rules, as the rulebook counts.
+        until: The second of the two instants, in seconds since 1970.
+        duration: The service's.
+        sets_up: How many seconds are blocked before a start.
+        blocks: How many are blocked after it.
+        colleagues: All who offer the service, by id.
+        starts: When somebody may start, in seconds since 1970, in order.
+        who: The ids of those who may, for each start, by name.
+    """
+
+    version: int
+    until: int
+    duration: timedelta
+    sets_up: float
+    blocks: float
+    colleagues: Mapping[int, Colleague]
+    starts: Sequence[int]
+    who: Mapping[int, Sequence[int]]
+
+    @classmethod
+    def read(cls, rows: Rows, until: int) -> Openings | None:
+        """Return what rows of `nearest.LEARN` tell; None where nobody offers the service.
+
+        Args:
+            rows: Those without a start.
+            until: The second of the two instants that were asked about.
+        """
+        colleagues: dict[int, Colleague] = {}
+        who: defaultdict[int, list[int]] = defaultdict(list)
+        version, duration, sets_up, blocks = 0, 0, 0.0, 0.0
+        for time_zone, staff_id, name, duration, _, allowed in rows:  # noqa: B007 - of all the same
+            version, step, notice, horizon, sets_up, blocks, runs = json.loads(allowed)
+            colleagues[staff_id] = Colleague(name, time_zone, notice, horizon)
+            for first, stop in runs:
+                for start in range(first, stop, step):
+                    who[start].append(staff_id)
+        if not colleagues:
+            return None
+        shared: dict[tuple[int, ...], tuple[int, ...]] = {}  # a team works much the same hours
+        return cls(
+            version,
+            until,
+            duration * MICROSECOND,
+            sets_up,
+            blocks,
+            colleagues,
+            sorted(who),
+            {start: shared.setdefault(tuple(ids), tuple(ids)) for start, ids in who.items()},
+        )
+
+    def slot(self, staff_id: int, start: int) -> FreeSlot:
+        """Return a slot that was found to be free."""
+        colleague = self.colleagues[staff_id]
+        return FreeSlot.starting(
+            start, self.duration, staff_id, colleague.name, colleague.time_zone
+        )
+
+    def nearest(self, wanted: float, staff_id: int, now: datetime) -> Iterator[tuple[int, int]]:
+        """Yield who may start when, a staff member's id and seconds since 1970, the best first.
+
+        Nearest in time first; at equal distance the same staff member before others, earlier
+        before later, then by name. As far as it is known that nothing nearer was left out.
+
+        Args:
+            wanted: In seconds since 1970.
+            staff_id: Who comes first.
+            now: The present instant.
+        """
+        present = (now - EPOCH) // MICROSECOND
+        for together in self._around(wanted):
+            for same in (True, False):
+                for start in together:
+                    for each in self.who[start]:
+                        if (each == staff_id) == same and self._in_time(each, start, present):
+                            yield each, start
+
+    def _around(self, wanted: float) -> Iterator[list[int]]:
+        """Yield the starts that are equally far from the wanted one, in order."""
+        reach = self.until - wanted  # what comes later is not known
+        later = bisect_left(self.starts, wanted)
+        earlier = later - 1
+        while True:
+            before = wanted - self.starts[earlier] if earlier >= 0 else reach
+            after = self.starts[later] - wanted if later < len(self.starts) else reach
+            distance = min(before, after)
+            if distance >= reach:
+                return
+            together = []
+            if before == distance:
+                together.append(self.starts[earlier])
+                earlier -= 1
+            if after == distance:
+                together.append(self.starts[later])
+                later += 1
+            yield together
+
+    def _in_time(self, staff_id: int, start: int, present: int) -> bool:
+        colleague = self.colleagues[staff_id]
+        ahead = start * A_SECOND - present
+        return colleague.minimum_notice <= ahead <= colleague.horizon

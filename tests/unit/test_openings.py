@@ -1,0 +1,92 @@
+"""What the rules allow, remembered: who may start when, in the order in which it is offered."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booking_core.openings import Openings
+
+HOUR = 3600
+MIDNIGHT = datetime(2030, 5, 7, tzinfo=UTC)
+ZERO = int(MIDNIGHT.timestamp())
+A_SECOND = 1_000_000
+YEAR = 365 * 24 * HOUR * A_SECOND
+
+
+def _row(
+    staff_id: int, runs: list[tuple[int, int]], *, notice: int = 0, horizon: int = YEAR, step: int
+) -> tuple[object, ...]:
+    """Return a row as the database sends it; runs in seconds since midnight."""
+    shifted = [(ZERO + first, ZERO + stop) for first, stop in runs]
+    allowed = [7, step, notice, horizon, 600, HOUR, shifted]
+    return "UTC", staff_id, f"Staff {staff_id}", 45 * 60 * A_SECOND, None, json.dumps(allowed)
+
+
+TEAMS = st.lists(st.sets(st.integers(0, 48)), min_size=1, max_size=4)
+
+
+@given(TEAMS, st.integers(0, 60), st.integers(0, 4), st.integers(0, 20), st.integers(-10, 50))
+def test_the_nearest_come_first_and_none_is_left_out(
+    team: list[set[int]], wanted: int, first: int, notice: int, present: int
+) -> None:
+    """Nearest, the same staff member, earlier, by name; as far as all that is nearer is known."""
+    step = HOUR // 2
+    rows = [
+        _row(
+            number + 1,
+            [(start * step, start * step + 1) for start in starts],
+            notice=notice * step * A_SECOND,
+            horizon=40 * step * A_SECOND,
+            step=step,
+        )
+        for number, starts in enumerate(team)
+    ]
+    until = 48
+    openings = Openings.read(rows, ZERO + until * step)
+    assert openings
+    everything = {
+        (number + 1, start)
+        for number, starts in enumerate(team)
+        for start in starts
+        if notice <= start - present <= 40 and abs(start - wanted) < until - wanted
+    }
+    expected = sorted(
+        everything, key=lambda each: (abs(each[1] - wanted), each[0] != first, each[1], each[0])
+    )
+    now = MIDNIGHT + timedelta(seconds=present * step)
+    found = list(openings.nearest(ZERO + wanted * step, first, now))
+    assert [(who, ZERO + start * step) for who, start in expected] == found
+
+
+def test_notice_and_horizon_are_counted_to_the_microsecond() -> None:
+    """Half a day ahead is far enough, a microsecond less is not; the same at the other end."""
+    rows = [_row(1, [(12 * HOUR, 12 * HOUR + 1)], notice=12 * HOUR * A_SECOND, step=HOUR)]
+    openings = Openings.read(rows, ZERO + 48 * HOUR)
+    assert openings
+    moment = timedelta(microseconds=1)
+    for now, allowed in ((MIDNIGHT, True), (MIDNIGHT + moment, False)):
+        assert allowed == bool(list(openings.nearest(ZERO, 0, now)))
+    far = [_row(1, [(12 * HOUR, 12 * HOUR + 1)], horizon=12 * HOUR * A_SECOND, step=HOUR)]
+    openings = Openings.read(far, ZERO + 48 * HOUR)
+    assert openings
+    for now, allowed in ((MIDNIGHT, True), (MIDNIGHT - moment, False)):
+        assert allowed == bool(list(openings.nearest(ZERO, 0, now)))
+
+
+def test_nobody_is_nothing_to_remember() -> None:
+    """A service that nobody offers has no rules."""
+    assert Openings.read([], ZERO) is None
+
+
+def test_whoever_works_the_same_hours_is_remembered_once() -> None:
+    """A large team must not fill the memory with copies of one list."""
+    rows = [_row(number, [(9 * HOUR, 17 * HOUR)], step=HOUR // 4) for number in range(1, 21)]
+    openings = Openings.read(rows, ZERO + 48 * HOUR)
+    assert openings
+    assert len(openings.starts) == 32
+    assert all(a is b for a, b in pairwise(openings.who.values()))
