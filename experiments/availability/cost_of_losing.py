@@ -10,13 +10,14 @@ travels with one and is not.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
 import pandas as pd
+from sqlalchemy import text
 
 from booking_core import BookingConflict, BookingService
 from booking_core.wire import NOTHING, Wire
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 
 PLAIN, WITH, WON = "lost, nothing offered", "lost, alternatives", "booked"
 WEEK = timedelta(days=7)
+MANY = 100  # appointments of a service a day, more than any day has room for
+FIRST_APPOINTMENT = text(
+    "SELECT min(lower(during)) FROM appointment"
+    " WHERE staff_id = :staff_id AND service_id = :service_id AND status = 'confirmed'"
+)
 REPEATS = 10  # requests a turn; one alone is too quick to be timed well
 
 
@@ -51,6 +57,7 @@ class Desk:
         service_id: What is booked.
         staff_id: With whom.
         day: A date on the wall; two starts are free within a week from it that do not overlap.
+        lost: A start that somebody has; one of that week's is taken if left out.
     """
 
     name: str
@@ -59,6 +66,7 @@ class Desk:
     service_id: int
     staff_id: int
     day: date
+    lost: datetime | None = None
 
     @classmethod
     def of_shop(cls, shop: Shop, staff: str, service: str) -> Self:
@@ -70,6 +78,26 @@ class Desk:
             shop.salon.services[service],
             shop.salon.staff[staff],
             shop.days[0],
+        )
+
+    @classmethod
+    def booked_up(cls, shop: Shop, staff: str, service: str, source: Random) -> Self:
+        """Return the desk of a shop after all its days have been booked up.
+
+        What is lost there is the staff member's first appointment; the next free starts come when
+        those days are over.
+        """
+        shop.fill(MANY, source)
+        desk = cls.of_shop(shop, staff, service)
+        with shop.engine.connect() as connection:
+            lost = connection.execute(
+                FIRST_APPOINTMENT, {"staff_id": desk.staff_id, "service_id": desk.service_id}
+            ).scalar_one()
+        return replace(
+            desk,
+            name=f"{desk.name} that is booked up for {len(shop.days)} days",
+            day=shop.days[-1] + timedelta(days=1),
+            lost=lost,
         )
 
     @classmethod
@@ -189,13 +217,14 @@ def _requests(desk: Desk) -> dict[str, Callable[[], float]]:
     generous = BookingService(desk.engine, clock=desk.clock)
     silent = BookingService(desk.engine, clock=desk.clock, offers=0)
     free = generous.free_slots(desk.service_id, desk.day, desk.staff_id, last=desk.day + WEEK)
-    taken, other = free[len(free) // 2].slot.start, free[0].slot.start
+    taken, other = desk.lost or free[len(free) // 2].slot.start, free[0].slot.start
     asked: dict[str, Any] = {
         "staff_id": desk.staff_id,
         "service_id": desk.service_id,
         "client": "Ada",
     }
-    generous.book(**asked, start=taken)
+    if not desk.lost:
+        generous.book(**asked, start=taken)
 
     def lose(service: BookingService) -> float:
         began = perf_counter()

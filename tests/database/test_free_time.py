@@ -98,13 +98,13 @@ def _store_calendar(connection: Connection, slow: SlowCalendar) -> None:
     )
     for slot in calendar.off:
         connection.execute(insert(schema.time_off).values(during=_range(slot), reason="off", **who))
-    for slot in slow.busy:
+    for other in slow.busy:
         connection.execute(
             insert(schema.appointment).values(
                 service_id=slow.service.id,
                 client="Ada",
-                during=_range(slot),
-                blocked=_range(slot),
+                during=_range(other.promised),
+                blocked=_range(other.blocked),
                 request_digest="",
                 **who,
             )
@@ -165,11 +165,15 @@ def test_alternatives_are_the_nearest_of_all_that_could_be_booked(
     availability = _store(engine, salon)
     asked = data.draw(st.sampled_from(salon.calendars))
     wanted = moment_of(salon.change.minute + offset)
+    anywhere = data.draw(st.booleans())
+    if anywhere:  # that is, where locations have been met
+        availability.free_time(1, wanted.date(), wanted.date())
+    location_id = asked.calendar.location_id
     today = asked.walls.at(minute_of(wanted)).date()
     morning = moment_of(asked.walls.when(today, datetime.min.time()))
     could = [
         (abs(start - wanted), slow is not asked, start, slow.calendar.staff)
-        for slow in salon.at(asked.calendar.location_id)
+        for slow in (salon.calendars if anywhere else salon.at(location_id))
         for start in _expected(slow, date.min, date.max)
         if start >= morning
     ]
@@ -185,7 +189,7 @@ def test_alternatives_are_the_nearest_of_all_that_could_be_booked(
             wanted,
             asked.calendar.zone.key,
             staff_id=asked.calendar.staff_id,
-            location_id=asked.calendar.location_id,
+            location_id=None if anywhere else location_id,
             refused=[_slot(salon, name, start) for *_, start, name in refused],
             limit=limit,
             version=known,
@@ -218,5 +222,9 @@ def test_candidates_are_those_whom_the_rules_allow_and_nobody_has(
     half_a_day = timedelta(hours=12)
     for slow, candidate in zip(salon.calendars, found, strict=True):
         near = Slot(moment_of(minute) - half_a_day, moment_of(minute) + half_a_day)
-        promised = [slot.end - slot.start for slot in slow.busy if slot.overlaps(near)]
+        promised = [
+            each.promised.end - each.promised.start
+            for each in slow.busy
+            if each.blocked.overlaps(near)
+        ]
         assert sum(promised, timedelta()) == candidate.load

@@ -1,10 +1,11 @@
 """Random salons around a day on which the clocks change, or one like any other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import time, timedelta
 
 from hypothesis import strategies as st
-from slow_calendar import SlowCalendar
+from slow_calendar import Appointment, SlowCalendar
 from wall_clocks import CHANGES_WITHIN_A_DAY, MINUTE, Change, moment_of
 
 from booking_core.calendars import Calendar, Service, WeeklyHours
@@ -16,6 +17,10 @@ wall_times = st.one_of(
     st.integers(0, 95).map(lambda quarter: time(quarter // 4, quarter % 4 * 15)),
     st.integers(0, 1439).map(lambda minute: time(minute // 60, minute % 60)),
 )
+
+
+# Small teams most of the time; a large one is first asked who is free at that very time.
+SIZES = [1, 1, 2, 2, 3, 3, 3, 10]
 
 
 @dataclass
@@ -55,6 +60,20 @@ def slots_around(draw: st.DrawFn, change: Change, longest: int) -> Slot:
 
 
 @st.composite
+def appointments_around(draw: st.DrawFn, change: Change) -> list[Appointment]:
+    """Return appointments that don't overlap; buffers of their own lie around some of them."""
+    found: list[Appointment] = []
+    for blocked in sorted(draw(st.lists(slots_around(change, 90), max_size=6))):
+        if not found or found[-1].blocked.end <= blocked.start:
+            spare = (blocked.end - blocked.start) // MINUTE - 1
+            before = draw(st.integers(0, min(spare, 20)))
+            after = draw(st.integers(0, min(spare - before, 20)))
+            promised = Slot(blocked.start + before * MINUTE, blocked.end - after * MINUTE)
+            found.append(Appointment(promised, blocked))
+    return found
+
+
+@st.composite
 def services(draw: st.DrawFn) -> Service:
     """Return a service."""
     return Service(
@@ -68,12 +87,12 @@ def services(draw: st.DrawFn) -> Service:
 
 
 @st.composite
-def salons(draw: st.DrawFn, most: int = 3) -> RandomSalon:
+def salons(draw: st.DrawFn, sizes: Sequence[int] = SIZES) -> RandomSalon:
     """Return a salon around a change of the clocks, at a present moment.
 
     Args:
         draw: Hypothesis's.
-        most: How many staff members at most.
+        sizes: How many staff members there may be.
     """
     change = draw(st.sampled_from(CHANGES_WITHIN_A_DAY))
     elsewhere = Change(draw(st.sampled_from(CHANGES_WITHIN_A_DAY)).zone, change.moment)
@@ -90,26 +109,25 @@ def salons(draw: st.DrawFn, most: int = 3) -> RandomSalon:
         )
         for number, place in ((1, change), (2, elsewhere))
     ]
+    size = draw(st.sampled_from(sizes))
+    weeks = draw(st.lists(weekly_hours("shift", 5, 14), min_size=1, max_size=min(size, 3)))
     calendars = []
-    for staff_id in range(1, draw(st.integers(1, most)) + 1):
+    for staff_id in range(1, size + 1):
         location_id, place, notice, horizon, closed = draw(st.sampled_from(places))
         calendar = Calendar(
             staff_id=staff_id,
-            staff=f"Staff {staff_id}",
+            staff=f"Staff {staff_id:02}",
             location_id=location_id,
             zone=place.zone_info,
             minimum_notice=notice,
             horizon=horizon,
-            hours=draw(weekly_hours("shift", 5, 14)) + draw(weekly_hours("break", 0, 4)),
+            hours=draw(st.sampled_from(weeks)) + draw(weekly_hours("break", 0, 4)),
             off=draw(st.lists(slots_around(change, 1000), max_size=2)),
             closed=closed,
         )
-        busy: list[Slot] = []
-        for slot in sorted(draw(st.lists(slots_around(change, 90), max_size=6))):
-            if not busy or busy[-1].end <= slot.start:
-                busy.append(slot)
+        busy = draw(appointments_around(change))
         calendars.append(SlowCalendar(place, calendar, service, now, busy))
     return RandomSalon(change, service, calendars)
 
 
-calendars = salons(most=1).map(lambda salon: salon.calendars[0])
+calendars = salons(sizes=[1]).map(lambda salon: salon.calendars[0])

@@ -14,6 +14,14 @@ from booking_core.calendars import Calendar, Service, WeeklyHours
 from booking_core.slots import Slot
 
 
+@dataclass(frozen=True)
+class Appointment:
+    """What somebody else has booked: what they were promised, and what it blocks."""
+
+    promised: Slot
+    blocked: Slot
+
+
 @dataclass
 class SlowCalendar:
     """A calendar as sets of minutes.
@@ -23,21 +31,21 @@ class SlowCalendar:
         calendar: The rules.
         service: What is to be booked.
         now: When it is to be booked.
-        busy: What other appointments block.
+        busy: Other appointments.
     """
 
     change: Change
     calendar: Calendar
     service: Service
     now: datetime
-    busy: Sequence[Slot] = ()
+    busy: Sequence[Appointment] = ()
     open: set[int] = field(init=False)
     blocked: set[int] = field(init=False)
 
     def __post_init__(self) -> None:
         away = _covered(self.calendar.off) | _covered(self.calendar.closed)
         self.open = self._weekly("shift") - self._weekly("break") - away
-        self.blocked = _covered(self.busy)
+        self.blocked = _covered([each.blocked for each in self.busy])
 
     @property
     def walls(self) -> Walls:
