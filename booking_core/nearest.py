@@ -34,17 +34,17 @@ _SOMEWHERE = """
             AND (%(location_id)s::integer IS NULL
                  OR staff.location_id = %(location_id)s::integer)"""
 
-# How far from the wanted start, in seconds, alternatives are looked for: within an hour, six, the
+# How far from the wanted start, in seconds, alternatives are looked for: within six hours, the
 # following week, and as far as it takes. In a large team it is first asked who is free at that very
-# time, a few at a time. A ring is worked out only where those before it hold too few: they come in
-# order, each is worked out by itself, and the outer LIMIT stops at enough. An ORDER BY there would
-# have all of them worked out.
+# time, a few at a time, and then within an hour. A ring is worked out only where those before it
+# hold too few: they come in order, each is worked out by itself, and the outer LIMIT stops at
+# enough. An ORDER BY there would have all of them worked out.
 _NEAREST = """{team}
     SELECT found.*
       FROM (SELECT count(*) > 8 AS large FROM team) AS size
      CROSS JOIN LATERAL (
-           VALUES (-1, 0, 1, 8), (-1, 0, 9, NULL),
-                  (CASE WHEN large THEN 0 ELSE -1 END, 3600, 1, NULL), (3600, 21600, 1, NULL),
+           VALUES (-1, 0, 1, 8), (-1, 0, 9, NULL), (0, 3600, 1, NULL),
+                  (CASE WHEN large THEN 3600 ELSE -1 END, 21600, 1, NULL),
                   (21600, 8 * 86400, 1, NULL), (8 * 86400, 16 * 86400, 1, NULL),
                   (16 * 86400, 32 * 86400, 1, NULL), (32 * 86400, 64 * 86400, 1, NULL),
                   (64 * 86400, 128 * 86400, 1, NULL), (128 * 86400, 400 * 86400, 1, NULL)
@@ -60,7 +60,7 @@ _NEAREST = """{team}
                     FROM {runs}
                    CROSS JOIN LATERAL generate_series(first_start, stop - 1, step) AS start
                   ) AS candidate
-            WHERE (large OR outside > 0) AND distance > inside
+            WHERE (large OR outside > 3600) AND distance > inside
               AND place BETWEEN ring.first AND coalesce(ring.last, place)
               AND NOT EXISTS (SELECT FROM unnest(%(refused_staff)s::integer[],
                                                  %(refused_starts)s::bigint[]) AS refused (who, at)

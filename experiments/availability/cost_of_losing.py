@@ -95,7 +95,7 @@ class Desk:
             ).scalar_one()
         return replace(
             desk,
-            name=f"{desk.name} that is booked up for {len(shop.days)} days",
+            name=f"{desk.name}, booked up for {len(shop.days)} days",
             day=shop.days[-1] + timedelta(days=1),
             lost=lost,
         )

@@ -189,13 +189,19 @@ def test_buffers_keep_the_starts_around_an_appointment_free(fresh: Database) -> 
         assert not verdicts.all[0].held
 
 
-def test_alternatives_add_one_query(shop: Shop) -> None:
-    """A lost request sends one query, two with alternatives; a booking sends one."""
-    desk = Desk.of_shop(shop, "Bruno", "Haircut")
-    measured = cost_of_losing([desk], 1, Random(1))
-    assert {desk.name: {PLAIN: 1, WITH: 2, WON: 1}} == measured.queries
-    assert [PLAIN, WITH, WON] == list(measured.table()["request"])
-    assert [1] == list(measured.added()["queries added"])
+def test_alternatives_add_one_query(shop: Shop, fresh: Database) -> None:
+    """A lost request sends one query, two with alternatives, however far these are."""
+    full = Shop.open(fresh, TUESDAY, days=2, seed=1)
+    desks = [
+        Desk.of_shop(shop, "Bruno", "Haircut"),
+        Desk.booked_up(full, "Bruno", "Haircut", Random(1)),
+    ]
+    haircut, bruno = full.salon.services["Haircut"], full.salon.staff["Bruno"]
+    assert [] == full.booking.free_slots(haircut, full.days[0], bruno, last=full.days[-1])
+    measured = cost_of_losing(desks, 1, Random(1))
+    assert {desk.name: {PLAIN: 1, WITH: 2, WON: 1} for desk in desks} == measured.queries
+    assert [PLAIN, WITH, WON] * 2 == list(measured.table()["request"])
+    assert [1, 1] == list(measured.added()["queries added"])
 
 
 @pytest.fixture(scope="module")
