@@ -162,7 +162,7 @@ class Losing:
     def worded(self) -> str:
         """Say what was added, whatever it is."""
         sentences = [
-            f"In {where} alternatives added {added:.2f} ms to a lost request, {multiple:.2f} times"
+            f"In {where}, alternatives added {added:.2f} ms to a lost request, {multiple:.2f} times"
             f" what a booking took: {'less' if multiple < 1 else 'not less'} than the booking."
             for where, added, _, multiple, *_ in self.added().itertuples(index=False)
         ]
