@@ -96,7 +96,7 @@ def transaction(engine: Engine, *, reads_only: bool = False) -> Iterator[Connect
             sent_commit = not reads_only
             connection.commit()
     except exc.TimeoutError:
-        raise PoolTimeout("No database connection became free in time.") from None
+        raise PoolTimeout from None
     except exc.DBAPIError as error:
         explanation = explain(error.orig, sent_commit=sent_commit)
         if explanation is None:

@@ -62,7 +62,7 @@ class Session:
         try:
             self._pooled: PoolProxiedConnection = self._engine.raw_connection()
         except exc.TimeoutError:
-            raise PoolTimeout("No database connection became free in time.") from None
+            raise PoolTimeout from None
         except (psycopg.Error, exc.DBAPIError) as error:
             explanation = explain(_cause(error), sent_commit=False)
             if explanation is None:
