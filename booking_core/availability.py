@@ -165,7 +165,7 @@ class Availability:
         morning = instant(start.astimezone(place).date(), time(), place)
         unwanted = [(moves.staff_id, moves.slot.start)] if moves else []
         unwanted.extend((each.staff_id, each.slot.start) for each in check_refused(refused))
-        turned_down = [(who, _seconds(at)) for who, at in unwanted]
+        turned_down = {(who, _seconds(at)) for who, at in unwanted}
         now = in_utc(self._clock())
         self._zones.add(time_zone)
         zones = self._zones.copy() if location_id is None else {time_zone}
