@@ -168,7 +168,7 @@ class Availability:
         turned_down = {(who, _seconds(at)) for who, at in unwanted}
         now = in_utc(self._clock())
         self._zones.add(time_zone)
-        zones = self._zones.copy() if location_id is None else {time_zone}
+        zones = self._zones.copy()  # all of them: a location may have moved to another one
         asked = _service(service_id) | {
             "location_id": location_id,
             "now": now,
