@@ -15,7 +15,7 @@ from sqlalchemy import Connection, exc
 
 from booking_core.errors import PoolTimeout
 from booking_core.failures import explain
-from booking_core.wire import COMMIT, NOTHING, Wire
+from booking_core.wire import COMMIT, NOTHING, ROLLBACK, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -100,6 +100,8 @@ class Session:
     def connection(self) -> Connection:
         """The same session, for whoever wants SQLAlchemy; to commit is not up to them."""
         self._check_open()
+        if self._wire:
+            self._wire.flush()
         with self._those_ahead():
             return self._sqlalchemy()
 
@@ -111,8 +113,6 @@ class Session:
     def _connect(self) -> Connection:
         connection = Connection(self._engine, self._pooled)
         self._sent_commit = self._autocommit  # there every statement is a COMMIT
-        if self._wire:
-            self._wire.flush()
         if self._wire and not self._autocommit:
             return connection
         return connection.execution_options(isolation_level=self._isolation)
@@ -154,14 +154,20 @@ class Session:
 
         On the short way they are one without being told, for they travel in one pipeline.
         """
-        if not self._ahead:
+        ahead, self._ahead = self._ahead, []
+        if not ahead:
             yield
             return
         self._execute("BEGIN READ ONLY" if self._reads_only else "BEGIN", NOTHING)
-        for sql, parameters in self._ahead:
-            self._execute(sql, parameters)
-        self._ahead.clear()
-        yield
+        try:
+            for sql, parameters in ahead:
+                self._execute(sql, parameters)
+            yield
+        except BaseException:
+            # SQLAlchemy takes the connection for one in AUTOCOMMIT, with nothing to undo.
+            with suppress(psycopg.Error, exc.DBAPIError):
+                self._execute(ROLLBACK, NOTHING)
+            raise
         self._execute(COMMIT, NOTHING)
 
     def _check_open(self) -> None:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from desk import PATIENCE, TEN, Desk, open_desk
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import DataError
 
 from booking_core import statements
 from booking_core.errors import Deadlock, SlotBusy
@@ -128,6 +129,8 @@ def test_what_is_sent_ahead_in_autocommit_is_one_transaction_with_what_is_run(
         assert session.run("SELECT current_setting('booking.shade')") == [("",)]
         session.send(setting)
         assert session.connection.scalar(text("SELECT current_setting('booking.shade')")) == ""
+        session.send("INSERT INTO seen VALUES (1)")
+        assert session.connection.scalar(text("DELETE FROM seen RETURNING it")) == 1
 
     def fail() -> None:
         with Session(engine, "AUTOCOMMIT") as session:
@@ -139,6 +142,19 @@ def test_what_is_sent_ahead_in_autocommit_is_one_transaction_with_what_is_run(
         fail()
     with Session(engine, "AUTOCOMMIT") as session:
         assert session.run("SELECT count(*) FROM seen") == [(0,)]
+
+
+@pytest.mark.parametrize("fails", ["ahead", "run"])
+def test_what_failed_in_autocommit_is_undone_at_once(engine: Engine, fails: str) -> None:
+    """Whoever goes on after an error finds the session as new, whichever way it takes."""
+    divisors = {"ahead": (0, 1), "run": (1, 0)}[fails]
+    ahead, run = ({"it": divisor} for divisor in divisors)
+    divide = "SELECT 1 / %(it)s::integer"
+    with Session(engine, "AUTOCOMMIT") as session:
+        session.send(divide, ahead)
+        with pytest.raises((psycopg.errors.DivisionByZero, DataError)):
+            session.run(divide, run)
+        assert session.run("SELECT 2") == [(2,)]
 
 
 def test_lists_and_instants_are_understood(engine: Engine) -> None:
