@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ENOUGH = 5
 FARTHEST = timedelta(days=400)  # from a lost slot to what is offered instead; see `nearest`
 REMEMBERED = timedelta(days=2)  # from the morning of a wanted day, in which openings are known
-MOST_OPENINGS = 200  # such days; some ten kilobytes each
+MOST_OPENINGS = 200  # such days; ten kilobytes each for a small team, a hundred for a large one
 TRIES = 8  # starts that are looked up for each one that is wanted
 MOST_DAYS = 400  # that are listed at a time
 EPOCH_DAY = EPOCH.toordinal()
@@ -66,12 +66,14 @@ class Candidate:
         allowed: Whether the rules allow it.
         taken_by: The id of an appointment that is in the way, if there is one.
         load: How long the appointments are that block some of the twelve hours before and after.
+        version: Of the rules, as the rulebook counted when they were asked.
     """
 
     staff_id: int
     allowed: bool
     taken_by: int | None
     load: timedelta
+    version: int
 
 
 class Availability:
@@ -163,6 +165,7 @@ class Availability:
         """
         place = ZoneInfo(time_zone)
         morning = instant(start.astimezone(place).date(), time(), place)
+        _, where = _whose(None, location_id)
         unwanted = [(moves.staff_id, moves.slot.start)] if moves else []
         unwanted.extend((each.staff_id, each.slot.start) for each in check_refused(refused))
         turned_down = {(who, _seconds(at)) for who, at in unwanted}
@@ -170,7 +173,8 @@ class Availability:
         self._zones.add(time_zone)
         zones = self._zones.copy()  # all of them: a location may have moved to another one
         asked = _service(service_id) | {
-            "location_id": location_id,
+            "location_id": None,  # anywhere
+            **where,
             "now": now,
             "wanted": start,
             "staff_id": staff_id,
@@ -237,8 +241,8 @@ class Availability:
         if not rows:
             raise self._nobody(service_id, None, location_id)
         return [
-            Candidate(staff_id, allowed, taken_by, timedelta(seconds=load))
-            for _, staff_id, allowed, taken_by, load in rows
+            Candidate(staff_id, allowed, taken_by, timedelta(seconds=load), version)
+            for _, staff_id, allowed, taken_by, load, version in rows
         ]
 
     def _ask_everybody(

@@ -315,6 +315,9 @@ class BookingService:
                 if not working:
                     raise self._nobody_works(wish, offering)
                 lost = self._request(wish, working[0].staff_id)
+                if lost.rules_version != working[0].version:
+                    self._rulebook.forget()  # no claim is made that would notice
+                    lost = self._request(wish, working[0].staff_id)
                 offer = self._alternatives(lost, refused, anyone=True, location_id=location_id)
                 raise BookingConflict(lost.slot, working[0].taken_by or 0, offer)
             kept_out: SlotBusy | InvalidRequest | None = None

@@ -173,7 +173,8 @@ _CANDIDATES = """{team}
               FROM appointment
              WHERE staff_id = staff.id AND status = 'confirmed'
                AND blocked && tstzrange({wanted} - interval '12 hours',
-                                        {wanted} + interval '12 hours'))
+                                        {wanted} + interval '12 hours')),
+           (SELECT version FROM rulebook)
     {members}
     {startable}
      ORDER BY staff.name, staff.id"""
@@ -232,8 +233,8 @@ def candidates(whose: str) -> str:
     """Return the query for who could take a start.
 
     Rows: the time zone, the id, whether the rules allow it, the id of an appointment in the way,
-    or null, and for how many seconds appointments last that block some of the twelve hours before
-    and after.
+    or null, for how many seconds appointments last that block some of the twelve hours before and
+    after, and the version of the rules.
 
     Args:
         whose: `EVERYBODY` or `THERE`.

@@ -2,8 +2,9 @@
 
 Rules change seldom, so what they allow around a day is worked out once, for all who lose a slot
 on it. What is remembered does not depend on the present instant: notice and horizon are counted
-anew each time. Nor is it ever relied upon: whoever asks which of these starts are free also asks
-whether the rules still have the version under which they were read (`nearest`).
+anew each time. Nor is it relied upon: whoever asks which of these starts are free also asks
+whether the rules still have the version under which they were read (`nearest`), and a version is
+never used twice.
 """
 
 from __future__ import annotations

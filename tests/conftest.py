@@ -6,12 +6,10 @@ it too. Unit tests alone start none.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from booking_core.wire import Wire
 from experiments.postgres import Database, ServerError, fresh_database, server
 
 settings.register_profile("full", max_examples=2000)  # --hypothesis-profile=full
@@ -58,17 +56,3 @@ def fresh() -> Iterator[Database]:
     """Give one test a database of its own."""
     with fresh_database() as fresh:
         yield fresh
-
-
-@pytest.fixture
-def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collect the queries that are asked; each is a round trip, its transaction included."""
-    asked: list[str] = []
-    add = Wire.add
-
-    def note(wire: Wire, sql: str, *parameters: Any) -> None:  # noqa: ANN401 - as the wire's own
-        asked.extend([sql] * ("FROM" in sql))  # more than a setting
-        add(wire, sql, *parameters)
-
-    monkeypatch.setattr(Wire, "add", note)
-    return asked

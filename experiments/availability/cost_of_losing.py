@@ -193,7 +193,7 @@ def cost_of_losing(desks: list[Desk], rounds: int, source: Random) -> Losing:
         queries[desk.name] = {}
         for name, request in requests.items():
             request()  # connections are warm then, statements prepared, time zones met
-            with _counted() as asked:
+            with counted() as asked:
                 request()
             queries[desk.name][name] = len(asked)
         for number in range(rounds):
@@ -245,7 +245,7 @@ def _requests(desk: Desk) -> dict[str, Callable[[], float]]:
 
 
 @contextmanager
-def _counted() -> Iterator[list[str]]:
+def counted() -> Iterator[list[str]]:
     """Collect the queries that are sent in the block."""
     sent: list[str] = []
     add = Wire.add

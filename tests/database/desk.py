@@ -3,7 +3,7 @@
 Making one takes a quarter of a second, so each is made once and emptied between tests.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -139,6 +139,11 @@ def open_desk(
     desk.empty()
     yield desk
     assert desk.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def stopped_at(moment: datetime) -> Callable[[], datetime]:
+    """Return a clock that has stopped."""
+    return lambda: moment
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 # ruff: noqa: SIM300 - expected == actual
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,27 +18,25 @@ from desk import (
     TEN,
     TUESDAY,
     Desk,
+    desk_in,
     everything,
     fill,
     open_desk,
     refused,
+    stopped_at,
 )
 
-from booking_core import BookingConflict, BookingError, BookingService, nearest
+from booking_core import DEFAULT, BookingConflict, BookingError, BookingService, nearest
 from booking_core.availability import Availability
 from booking_core.errors import PoolTimeout
 from booking_core.free_slots import FreeSlot
 from booking_core.requests import Request
 from booking_core.rulebook import Rulebook
 from booking_core.slots import Slot
+from experiments.postgres import Database
 
 HOUR = 60 * MINUTE
 DAY = timedelta(days=1)
-
-
-def _at(moment: datetime) -> Callable[[], datetime]:
-    """Return a clock that has stopped."""
-    return lambda: moment
 
 
 @pytest.fixture
@@ -281,6 +279,43 @@ def test_what_the_rules_allow_is_remembered_until_they_change(
     assert read == _lose(desk, service)
 
 
+def test_who_asks_for_anybody_is_told_of_new_rules_too(desk: Desk, queries: list[str]) -> None:
+    """No claim is made where nobody is free, so nothing else would notice that they changed."""
+    service = desk.service()
+    for staff in ("Amara", "Bruno"):
+        service.book(**desk.ask(staff=staff))
+    anybody = {"staff_id": None, "location_id": 1}
+    for _ in ("before a change", "after it"):
+        read = _lose(desk, service, **anybody)
+        assert nearest.LEARN == queries[-1]
+        assert read == _lose(desk, service, **anybody)
+        assert nearest.FIRST_FREE == queries[-1]
+        desk.execute("UPDATE service SET name = name")
+
+
+def test_who_asks_for_anybody_finds_a_location_in_its_new_time_zone(fresh: Database) -> None:
+    """It was stored under the wrong one, say, and nobody there is free."""
+    desk = desk_in(fresh, DEFAULT)
+    service = desk.service()
+    for staff in ("Amara", "Bruno"):
+        service.book(**desk.ask(staff=staff))
+    anybody = {"staff_id": None, "location_id": 1}
+    before = _lose(desk, service, **anybody)
+    desk.execute("UPDATE location SET time_zone = 'Europe/Paris' WHERE id = 1")
+    assert [replace(free, time_zone="Europe/Paris") for free in before] == _lose(
+        desk, service, **anybody
+    )
+
+
+def test_where_there_is_no_such_location_it_is_said(desk: Desk) -> None:
+    """As in every other question about what is free."""
+    availability = Availability(desk.engine, stopped_at(NOW))
+    haircut = desk.salon.services["Haircut"]
+    for location_id in (2**40, "Berlin", True):
+        with refused("UNKNOWN_LOCATION"):
+            availability.alternatives(haircut, TEN, "Europe/Berlin", location_id=location_id)  # type: ignore[arg-type]
+
+
 def _version(desk: Desk) -> int:
     with desk.engine.connect() as connection:
         return int(connection.exec_driver_sql("SELECT version FROM rulebook").scalar_one())
@@ -288,7 +323,7 @@ def _version(desk: Desk) -> int:
 
 def test_rules_that_change_while_alternatives_are_looked_for_count(desk: Desk) -> None:
     """Whoever still believes in the old version is answered by the new rules all the same."""
-    availability = Availability(desk.engine, _at(NOW))
+    availability = Availability(desk.engine, stopped_at(NOW))
     version = _version(desk)
     haircut = desk.salon.services["Haircut"]
     asked: dict[str, Any] = {"location_id": 1, "version": version}
@@ -301,7 +336,7 @@ def test_rules_that_change_while_alternatives_are_looked_for_count(desk: Desk) -
     )
     try:
         after = availability.alternatives(haircut, TEN, "Europe/Berlin", **asked)
-        anew = Availability(desk.engine, _at(NOW))
+        anew = Availability(desk.engine, stopped_at(NOW))
         expected = anew.alternatives(haircut, TEN, "Europe/Berlin", location_id=1)
     finally:
         desk.execute("DELETE FROM closure WHERE reason = 'flood'")
@@ -322,7 +357,7 @@ def test_what_is_remembered_does_not_age(desk: Desk, hours: int) -> None:
     old.alternatives(haircut, TEN, "Europe/Berlin", **asked)
     for later in (TEN + hours * HOUR, TEN + hours * HOUR - 90 * DAY):
         present[0] = later
-        new = Availability(desk.engine, _at(later))
+        new = Availability(desk.engine, stopped_at(later))
         assert new.alternatives(haircut, TEN, "Europe/Berlin", **asked) == old.alternatives(
             haircut, TEN, "Europe/Berlin", **asked
         )
@@ -348,7 +383,7 @@ def test_a_crowd_is_answered_alike_from_memory(desk: Desk, share: float) -> None
 
 def test_a_time_zone_that_is_met_later_is_not_forgotten(desk: Desk) -> None:
     """Where no location is named, all that have been met count, whenever they were."""
-    availability = Availability(desk.engine, _at(NOW))
+    availability = Availability(desk.engine, stopped_at(NOW))
     haircut = desk.salon.services["Haircut"]
     four = TEN + 6 * HOUR  # ten in Brooklyn
     asked: dict[str, Any] = {"version": _version(desk), "limit": 12}

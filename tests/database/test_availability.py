@@ -2,7 +2,7 @@
 
 # ruff: noqa: SIM300 - expected == actual
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
@@ -20,6 +20,7 @@ from desk import (
     fill,
     open_desk,
     refused,
+    stopped_at,
 )
 from sqlalchemy.exc import IntegrityError
 
@@ -42,11 +43,6 @@ def desk() -> Iterator[Desk]:
     """Open the desk."""
     with open_desk() as opened:
         yield opened
-
-
-def _at(moment: datetime) -> Callable[[], datetime]:
-    """Return a clock that has stopped."""
-    return lambda: moment
 
 
 def _starts(found: list[FreeSlot]) -> list[str]:
@@ -133,7 +129,7 @@ def test_the_night_shift_when_clocks_change(
     desk: Desk, day: date, now: datetime, expected: list[str]
 ) -> None:
     """Eli works from ten to six: seven hours in spring, nine in autumn, all of them bookable."""
-    service = desk.service(clock=_at(now))
+    service = desk.service(clock=stopped_at(now))
     eli = desk.salon.staff["Eli"]
     found = service.free_slots(desk.salon.services["Haircut"], day, eli)
     assert expected == _starts(found)
@@ -162,7 +158,7 @@ def test_opening_hours_follow_the_wall_in_berlin(
     desk: Desk, day: date, now: datetime, offset: str
 ) -> None:
     """Nine o'clock is nine o'clock, before and after clocks change."""
-    service = desk.service(clock=_at(now))
+    service = desk.service(clock=stopped_at(now))
     amara = desk.salon.staff["Amara"]
     found = service.free_slots(desk.salon.services["Haircut"], day, amara)
     walls = _quarters(("09:00", "11:45"), ("13:00", "16:15"))
@@ -184,13 +180,13 @@ def test_a_date_is_the_one_on_the_wall_of_each_location(desk: Desk) -> None:
 def test_notice_and_horizon_bound_what_is_listed(desk: Desk) -> None:
     """An hour's notice and ninety days, to the minute, also in the middle of a day."""
     haircut, amara = desk.salon.services["Haircut"], desk.salon.staff["Amara"]
-    soon = desk.service(clock=_at(TEN - HOUR)).free_slots(haircut, TUESDAY, amara)
+    soon = desk.service(clock=stopped_at(TEN - HOUR)).free_slots(haircut, TUESDAY, amara)
     assert soon[0].slot.start == TEN
-    late = desk.service(clock=_at(TEN - HOUR + timedelta(microseconds=1)))
+    late = desk.service(clock=stopped_at(TEN - HOUR + timedelta(microseconds=1)))
     assert late.free_slots(haircut, TUESDAY, amara)[0].slot.start == TEN + 15 * MINUTE
-    far = desk.service(clock=_at(TEN - 90 * DAY)).free_slots(haircut, TUESDAY, amara)
+    far = desk.service(clock=stopped_at(TEN - 90 * DAY)).free_slots(haircut, TUESDAY, amara)
     assert far[-1].slot.start == TEN
-    far = desk.service(clock=_at(TEN + 30 * MINUTE)).free_slots(haircut, TUESDAY, amara)
+    far = desk.service(clock=stopped_at(TEN + 30 * MINUTE)).free_slots(haircut, TUESDAY, amara)
     assert far[0].slot.start == TEN + 90 * MINUTE
 
 
