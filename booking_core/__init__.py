@@ -9,8 +9,8 @@
     booking = service.book(staff_id=1, service_id=1, start=start, client="Ada")
 
 `booking` has the service, `strategies` the ways of keeping rivals out, `availability` what is
-free (`free_time` is the arithmetic, `nearest` looks for alternatives), `calendars` the rules of
-what may be booked, `schema` the tables, `errors` what can go wrong.
+free (`free_time` is the arithmetic), `alternatives` what is offered instead of a lost slot,
+`calendars` the rules of what may be booked, `schema` the tables, `errors` what can go wrong.
 """
 
 from booking_core.booking import BookingService

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import islice, repeat
+from itertools import repeat
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from booking_core import free_time, nearest
+from booking_core import free_time
+from booking_core.alternatives import FARTHEST, Alternatives, Key, Lost
 from booking_core.calendars import DAY
 from booking_core.errors import InvalidRequest
 from booking_core.failures import transaction
 from booking_core.free_slots import FreeSlot, FreeTime, check_refused
-from booking_core.openings import EPOCH, Openings
 from booking_core.requests import check_id
 from booking_core.rulebook import not_offered
 from booking_core.session import Session
-from booking_core.slots import Slot, in_utc, instant
+from booking_core.slots import EPOCH, Slot, in_utc, instant, seconds
 from booking_core.zones import clocks, place_of
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from booking_core.wire import Rows
 
 ENOUGH = 5
-FARTHEST = timedelta(days=400)  # from a lost slot to what is offered instead; see `nearest`
-REMEMBERED = timedelta(days=2)  # from the morning of a wanted day, in which openings are known
-MOST_OPENINGS = 200  # such days; ten kilobytes each for a small team, a hundred for a large one
-TRIES = 8  # starts that are looked up for each one that is wanted
 MOST_DAYS = 400  # that are listed at a time
 EPOCH_DAY = EPOCH.toordinal()
 NO_BRACES = str.maketrans("", "", "{}")
@@ -53,9 +49,6 @@ TEAMS = (free_time.EVERYBODY, free_time.THERE)
 WHOSE = (*TEAMS, free_time.ONE, free_time.ONE + free_time.THERE)
 RUNS = {whose: free_time.runs(whose) for whose in WHOSE}
 CANDIDATES = {whose: free_time.candidates(whose) for whose in TEAMS}
-
-# What openings are remembered by: service, location, the morning, and how many zones were known.
-Key = tuple[int, int | None, datetime, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +82,7 @@ class Availability:
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._clock = clock
         self._zones = {"UTC"}  # in which staff members have been met
-        self._openings: dict[Key, Openings] = {}
+        self._alternatives = Alternatives(self._ask)
 
     def free_time(
         self,
@@ -163,12 +156,13 @@ class Availability:
         Raises:
             InvalidRequest: `BAD_REFUSAL` where something is refused that can't have been offered.
         """
+        start = in_utc(start)
         place = ZoneInfo(time_zone)
         morning = instant(start.astimezone(place).date(), time(), place)
         _, where = _whose(None, location_id)
         unwanted = [(moves.staff_id, moves.slot.start)] if moves else []
         unwanted.extend((each.staff_id, each.slot.start) for each in check_refused(refused))
-        turned_down = {(who, _seconds(at)) for who, at in unwanted}
+        turned_down = {(who, seconds(at)) for who, at in unwanted}
         now = in_utc(self._clock())
         self._zones.add(time_zone)
         zones = self._zones.copy()  # all of them: a location may have moved to another one
@@ -185,38 +179,9 @@ class Availability:
             **_window(Slot(morning, start + FARTHEST), zones),
         }
         # Zones are only ever added, so that their number tells which they were.
-        key = service_id, location_id, morning, len(zones)
-        known = self._openings.get(key)
-        if not known or known.version != version:
-            return self._learn(key, asked)
-        best = known.nearest(start.timestamp(), staff_id, now)
-        wanted = (each for each in best if each not in turned_down)
-        return self._first_free(known, list(islice(wanted, TRIES * limit)), asked)
-
-    def _learn(self, key: Key, asked: dict[str, object]) -> list[FreeSlot]:
-        """Return alternatives, and remember what the rules allow around that day."""
-        until = key[2] + REMEMBERED
-        rows = self._ask(nearest.LEARN, asked | {"until": until})
-        known = Openings.read([row for row in rows if row[-2] is None], _seconds(until))
-        if known:
-            if len(self._openings) >= MOST_OPENINGS:
-                self._openings.clear()
-            self._openings[key] = known
-        return [_alternative(*row) for *row, _ in rows if row[-1] is not None]
-
-    def _first_free(
-        self, known: Openings, tried: list[tuple[int, int]], asked: dict[str, object]
-    ) -> list[FreeSlot]:
-        """Return the first free ones of those that the rules allow, or else all alternatives."""
-        first = {
-            "first_staff": [who for who, _ in tried],
-            "first_starts": [start for _, start in tried],
-            "version": known.version,
-            "sets_up": known.sets_up,
-            "blocks": known.blocks,
-        }
-        rows = self._ask(nearest.FIRST_FREE, asked | first)
-        return [_alternative(*row) if row[0] else known.slot(row[1], row[-1]) for row in rows]
+        day = Key(service_id, location_id, morning, len(zones))
+        lost = Lost(day, start, staff_id, now, version, turned_down, limit, asked)
+        return self._alternatives.to(lost)
 
     def candidates(
         self, service_id: int, start: datetime, location_id: int | None = None
@@ -332,14 +297,3 @@ def _free_time(  # noqa: PLR0913, PLR0917 - as many columns
     bounds = sorted(map(int, written.translate(NO_BRACES).split(","))) if written else []
     runs = tuple(map(range, bounds[::2], bounds[1::2], repeat(step)))
     return FreeTime(staff_id, staff, time_zone, timedelta(microseconds=duration), runs)
-
-
-def _alternative(
-    time_zone: str, staff_id: int, staff: str, duration: int, seconds: int
-) -> FreeSlot:
-    """Return what a row of `nearest_free` says."""
-    return FreeSlot.starting(seconds, timedelta(microseconds=duration), staff_id, staff, time_zone)
-
-
-def _seconds(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(seconds=1)

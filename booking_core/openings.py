@@ -10,21 +10,21 @@ never used twice.
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import TYPE_CHECKING
 
 from booking_core.free_slots import FreeSlot
+from booking_core.slots import EPOCH, TICK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime, timedelta
 
     from booking_core.wire import Rows
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 A_SECOND = 1_000_000  # microseconds
 
 
@@ -52,7 +52,9 @@ class Openings:
         duration: The service's.
         sets_up: How many seconds are blocked before a start.
         blocks: How many are blocked after it.
-        colleagues: All who offer the service, by id.
+        step: Of the grid, in seconds.
+        colleagues: All who offer the service, by id; in the order of names.
+        runs: Who may start when: an id, the first start and the last one, in seconds since 1970.
         starts: When somebody may start, in seconds since 1970, in order.
         who: The ids of those who may, for each start, by name.
     """
@@ -62,7 +64,9 @@ class Openings:
     duration: timedelta
     sets_up: float
     blocks: float
+    step: int
     colleagues: Mapping[int, Colleague]
+    runs: Sequence[tuple[int, int, int]]
     starts: Sequence[int]
     who: Mapping[int, Sequence[int]]
 
@@ -76,11 +80,13 @@ class Openings:
         """
         colleagues: dict[int, Colleague] = {}
         who: defaultdict[int, list[int]] = defaultdict(list)
-        version, duration, sets_up, blocks = 0, 0, 0.0, 0.0
-        for time_zone, staff_id, name, duration, _, allowed in rows:  # noqa: B007 - of all the same
-            version, step, notice, horizon, sets_up, blocks, runs = json.loads(allowed)
+        runs = []
+        version, duration, sets_up, blocks, step = 0, 0, 0.0, 0.0, 1
+        for time_zone, staff_id, name, duration, *_, allowed in rows:  # noqa: B007 - all the same
+            version, step, notice, horizon, sets_up, blocks, bounds = json.loads(allowed)
             colleagues[staff_id] = Colleague(name, time_zone, notice, horizon)
-            for first, stop in runs:
+            for first, stop in bounds:
+                runs.append((staff_id, first, stop - 1))
                 for start in range(first, stop, step):
                     who[start].append(staff_id)
         if not colleagues:
@@ -89,10 +95,12 @@ class Openings:
         return cls(
             version,
             until,
-            duration * MICROSECOND,
+            duration * TICK,
             sets_up,
             blocks,
+            step,
             colleagues,
+            runs,
             sorted(who),
             {start: shared.setdefault(tuple(ids), tuple(ids)) for start, ids in who.items()},
         )
@@ -115,13 +123,46 @@ class Openings:
             staff_id: Who comes first.
             now: The present instant.
         """
-        present = (now - EPOCH) // MICROSECOND
+        present = (now - EPOCH) // TICK
         for together in self._around(wanted):
             for same in (True, False):
                 for start in together:
                     for each in self.who[start]:
                         if (each == staff_id) == same and self._in_time(each, start, present):
                             yield each, start
+
+    def count(self, first: float, last: float, most: int) -> int:
+        """Return how many there are between two instants, both included, who may start when.
+
+        Args:
+            first: In seconds since 1970.
+            last: Likewise.
+            most: Beyond this it need not be exact.
+        """
+        starts = self.starts[bisect_left(self.starts, first) : bisect_right(self.starts, last)]
+        if len(starts) > most:
+            return len(starts)
+        return sum(len(self.who[start]) for start in starts)
+
+    def runs_between(
+        self, first: float, last: float, now: datetime
+    ) -> Iterator[tuple[int, int, int]]:
+        """Yield what of the runs lies between two instants, both included.
+
+        Args:
+            first: In seconds since 1970.
+            last: Likewise.
+            now: The present instant.
+        """
+        present = (now - EPOCH) // TICK
+        for staff_id, opens, closes in self.runs:
+            colleague = self.colleagues[staff_id]
+            earliest = max(first, (present + colleague.minimum_notice) / A_SECOND)
+            latest = min(closes, last, (present + colleague.horizon) / A_SECOND)
+            if opens < earliest:
+                opens += ceil((earliest - opens) / self.step) * self.step  # noqa: PLW2901 - its part
+            if opens <= latest:
+                yield staff_id, opens, int(latest)
 
     def _around(self, wanted: float) -> Iterator[list[int]]:
         """Yield the starts that are equally far from the wanted one, in order."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MINUTE = timedelta(minutes=1)
 TICK = timedelta(microseconds=1)  # the smallest step, PostgreSQL's and Python's
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # from which PostgreSQL's date_part('epoch', …) counts
 USABLE_YEARS = range(1000, 9000)  # far enough from both ends for any arithmetic
 END_OF_TIME = datetime(USABLE_YEARS.stop, 1, 1, tzinfo=UTC) - TICK
 
@@ -96,6 +97,11 @@ def instant(day: date, wall: time, zone: ZoneInfo) -> datetime:
     the later of the two in autumn.
     """
     return datetime.combine(day, wall, tzinfo=zone).replace(fold=0).astimezone(UTC)
+
+
+def seconds(moment: datetime) -> int:
+    """Return how many seconds after the beginning of 1970 an instant is, parts of one left out."""
+    return (moment - EPOCH) // timedelta(seconds=1)
 
 
 def merge(slots: Iterable[Slot]) -> list[Slot]:

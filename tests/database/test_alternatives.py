@@ -26,7 +26,14 @@ from desk import (
     stopped_at,
 )
 
-from booking_core import DEFAULT, BookingConflict, BookingError, BookingService, nearest
+from booking_core import (
+    DEFAULT,
+    BookingConflict,
+    BookingError,
+    BookingService,
+    alternatives,
+    nearest,
+)
 from booking_core.availability import Availability
 from booking_core.errors import PoolTimeout
 from booking_core.free_slots import FreeSlot
@@ -37,6 +44,8 @@ from experiments.postgres import Database
 
 HOUR = 60 * MINUTE
 DAY = timedelta(days=1)
+# How those are answered who lose a slot on one day, one after the other; the team is small.
+ONE_AFTER_THE_OTHER = ("everybody is looked at", "the rules are learned", "they are remembered")
 
 
 @pytest.fixture
@@ -207,7 +216,7 @@ def test_an_appointment_is_not_in_the_way_of_its_own_move(desk: Desk) -> None:
     service = desk.service(offers=40)
     mine = service.book(**desk.ask(start=TEN)).appointment
     service.book(**desk.ask(start=TEN + HOUR, client="Bob"))
-    for _ in ("the rules are read", "the rules are remembered"):
+    for _ in ONE_AFTER_THE_OTHER:
         with pytest.raises(BookingConflict) as conflict:
             service.reschedule(mine.id, start=TEN + 30 * MINUTE)
         with_amara = [
@@ -239,29 +248,33 @@ def _lose(desk: Desk, service: BookingService, **different: Any) -> list[FreeSlo
 def test_alternatives_take_one_query(desk: Desk, queries: list[str]) -> None:
     """Be they near or far, or none at all, and whether or not the rules are remembered."""
     desk.service().book(**desk.ask())
-    for crowded in (False, True):
-        if crowded:
-            _crowd(desk, [])
-        services = [desk.service(offers=offers) for offers in (0, 5)]
-        for again in range(3):
-            if again == 2:  # the rules have changed meanwhile
-                desk.execute("UPDATE service SET name = name")
-            asked = []
-            for service in services:
-                queries.clear()
-                offered = _lose(desk, service)
-                asked.append(len(queries))
-            assert bool(offered) != crowded
-            assert asked[0] + 1 == asked[1]
+    far = [("Amara", TEN + 7 * DAY + hours * HOUR) for hours in (0, 1)]
+    for keep in (None, far, []):
+        if keep is not None:
+            desk.empty()
+            _crowd(desk, keep)
+        services = [desk.service(offers=offers) for offers in (0, 2)]
+        for again in ("before a change of the rules", "after it"):
+            for _ in ONE_AFTER_THE_OTHER:
+                asked = []
+                for service in services:
+                    queries.clear()
+                    offered = _lose(desk, service)
+                    asked.append(len(queries))
+                assert bool(offered) == (keep != [])
+                assert asked[0] + 1 == asked[1], again
+            desk.execute("UPDATE service SET name = name")
 
 
 def test_what_the_rules_allow_is_remembered_until_they_change(
     desk: Desk, queries: list[str]
 ) -> None:
-    """The second loser is answered from memory, and nobody by rules that are out of force."""
+    """It pays from the third loser on; and nobody is answered by rules that are out of force."""
     service = desk.service()
     service.book(**desk.ask())
     read = _lose(desk, service)
+    assert nearest.NEAREST == queries[-1]
+    assert read == _lose(desk, service)
     assert nearest.LEARN == queries[-1]
     assert read == _lose(desk, service)
     assert nearest.FIRST_FREE == queries[-1]
@@ -272,11 +285,157 @@ def test_what_the_rules_allow_is_remembered_until_they_change(
         **bruno,
     )
     try:
-        assert TEN not in {free.slot.start for free in _lose(desk, service)}
-        assert nearest.LEARN == queries[-1]
+        for query in (nearest.NEAREST, nearest.LEARN, nearest.FIRST_FREE):
+            assert TEN not in {free.slot.start for free in _lose(desk, service)}
+            assert query == queries[-1]
     finally:
         desk.execute("DELETE FROM time_off WHERE reason = 'dentist'")
     assert read == _lose(desk, service)
+
+
+def test_a_day_that_is_booked_up_is_not_tried_start_by_start(
+    desk: Desk, queries: list[str]
+) -> None:
+    """Who loses there is answered from memory too, as far as the last one had to go."""
+    keep = [("Amara", TEN + 7 * DAY + hours * HOUR) for hours in (1, 3, 4.5)]
+    _crowd(desk, keep)
+    service = desk.service(offers=2)
+
+    def expect(first: datetime, second: datetime, query: str) -> None:
+        found = _lose(desk, service)
+        assert [first, second] == [free.slot.start for free in found]
+        assert query == queries[-1]
+
+    one, two, three = (start for _, start in keep)
+    for query in (nearest.NEAREST, nearest.LEARN, nearest.FREE_RUNS, nearest.FREE_RUNS):
+        expect(one, two, query)
+    # One of them is taken, and what is nearest now is a little farther away.
+    desk.service().book(**desk.ask(start=one))
+    expect(two, three, nearest.FREE_RUNS)
+    # Somebody is free again long before that.
+    desk.execute("DELETE FROM appointment WHERE client = 'crowd' AND staff_id = 2")
+    expect(TEN, TEN - 15 * MINUTE, nearest.FREE_RUNS)
+
+
+def test_an_empty_afternoon_does_not_hide_a_full_morning(desk: Desk, queries: list[str]) -> None:
+    """Who loses in the morning, after others who lost in the afternoon, is answered as quickly."""
+    service = desk.service(offers=2)
+    for name in ("Amara", "Bruno", "Chidi"):
+        desk.execute(
+            "INSERT INTO appointment"
+            " (staff_id, service_id, client, during, blocked, request_digest)"
+            " SELECT :staff_id, 1, 'crowd', taken, taken, ''"
+            " FROM tstzrange(:start, :end) AS taken",
+            staff_id=desk.salon.staff[name],
+            start=TEN - 2 * HOUR,
+            end=TEN + 4 * HOUR,
+        )
+    afternoon = TEN + 6 * HOUR
+    service.book(**desk.ask(staff="Chidi", start=afternoon))
+    for _ in ONE_AFTER_THE_OTHER:
+        morning = _lose(desk, service)
+    for _ in range(3):
+        _lose(desk, service, staff="Chidi", start=afternoon)
+        assert morning == _lose(desk, service)
+        assert nearest.FREE_RUNS == queries[-1]
+
+
+def test_what_is_remembered_of_a_day_is_one_service_at_one_location(desk: Desk) -> None:
+    """Another service takes longer, and elsewhere are others."""
+    version = _version(desk)
+    colour, haircut = (desk.salon.services[name] for name in ("Colour", "Haircut"))
+
+    def opened() -> Availability:
+        availability = Availability(desk.engine, stopped_at(NOW))
+        availability.free_time(haircut, TUESDAY, TUESDAY)  # Brooklyn has been met
+        return availability
+
+    def ask(availability: Availability, service_id: int, location_id: int | None) -> list[FreeSlot]:
+        four = TEN + 6 * HOUR  # ten in Brooklyn
+        return availability.alternatives(
+            service_id, four, "Europe/Berlin", location_id=location_id, version=version, limit=12
+        )
+
+    asked = (haircut, 1), (colour, 1), (haircut, None)
+    answers = [ask(opened(), *each) for each in asked]
+    assert answers[0] != answers[1] != answers[2] != answers[0]
+    availability = opened()
+    for _ in ONE_AFTER_THE_OTHER:
+        assert answers == [ask(availability, *each) for each in asked]
+
+
+def test_days_that_are_booked_up_later_are_learned_too(desk: Desk, queries: list[str]) -> None:
+    """What was remembered of two days does not tell where the next free start is, a week later."""
+    service = desk.service(offers=2)
+    service.book(**desk.ask())
+    for _ in ONE_AFTER_THE_OTHER:
+        _lose(desk, service)
+    desk.empty()
+    keep = [("Amara", TEN + 7 * DAY + hours * HOUR) for hours in (1, 3)]
+    _crowd(desk, keep)
+    # The first of these tries start by start, as for the others it would have been enough.
+    for query in (nearest.FIRST_FREE, nearest.NEAREST, nearest.LEARN, nearest.FREE_RUNS):
+        found = _lose(desk, service)
+        assert [start for _, start in keep] == [free.slot.start for free in found]
+        assert query == queries[-1]
+
+
+def test_what_a_large_team_may_do_is_learned_later(fresh: Database, queries: list[str]) -> None:
+    """It takes longer than a search, so slots must be lost more often before it pays."""
+    desk = desk_in(fresh, DEFAULT)
+    desk.execute(
+        "WITH temp AS (INSERT INTO staff (location_id, name) SELECT 1, 'Temp ' || number"
+        " FROM generate_series(1, 17) AS number RETURNING id),"
+        " offered AS (INSERT INTO offering SELECT 1, id FROM temp)"
+        " INSERT INTO working_hours (staff_id, weekday, kind, starts, ends)"
+        " SELECT id, weekday, 'shift', '09:00', '17:00' FROM temp, generate_series(0, 6) AS weekday"
+    )
+    service = desk.service()
+    service.book(**desk.ask())
+    expected = _lose(desk, service)
+    asked = [queries[-1]]
+    for _ in range(5):
+        assert expected == _lose(desk, service)
+        asked.append(queries[-1])
+    assert [nearest.NEAREST] * 4 + [nearest.LEARN, nearest.FIRST_FREE] == asked
+    # Where all are taken that could be tried, they are not tried again. A fortnight of a large team
+    # is too much to remember.
+    for hours, then in ((5, nearest.FREE_RUNS), (14 * 24, nearest.NEAREST)):
+        desk.empty()
+        desk.execute(
+            "INSERT INTO appointment"
+            " (staff_id, service_id, client, during, blocked, request_digest)"
+            " SELECT id, 1, 'crowd', taken, taken, ''"
+            " FROM staff, tstzrange(:start, :end) AS taken",
+            start=TEN - 2 * HOUR,
+            end=TEN + hours * HOUR,
+        )
+        expected = _lose(desk, desk.service())
+        assert expected == _lose(desk, service)
+        for _ in range(6):
+            assert expected == _lose(desk, service)
+            assert then == queries[-1]
+
+
+def test_days_are_forgotten_in_turn(desk: Desk, queries: list[str]) -> None:
+    """The memory does not grow with the calendar; the oldest day goes first."""
+    availability = Availability(desk.engine, stopped_at(NOW))
+    haircut, version = desk.salon.services["Haircut"], _version(desk)
+
+    def ask(day: int) -> str:
+        availability.alternatives(
+            haircut, TEN + day * DAY, "Europe/Berlin", location_id=1, version=version
+        )
+        return queries[-1]
+
+    for query in (nearest.NEAREST, nearest.LEARN, nearest.FIRST_FREE):
+        assert query == ask(0)
+    for day in range(1, alternatives.MOST_REMEMBERED):
+        assert nearest.NEAREST == ask(day)
+    assert nearest.FIRST_FREE == ask(0)
+    ask(alternatives.MOST_REMEMBERED)
+    assert nearest.NEAREST == ask(0)
+    assert nearest.LEARN == ask(2)
 
 
 def test_who_asks_for_anybody_is_told_of_new_rules_too(desk: Desk, queries: list[str]) -> None:
@@ -286,10 +445,11 @@ def test_who_asks_for_anybody_is_told_of_new_rules_too(desk: Desk, queries: list
         service.book(**desk.ask(staff=staff))
     anybody = {"staff_id": None, "location_id": 1}
     for _ in ("before a change", "after it"):
-        read = _lose(desk, service, **anybody)
-        assert nearest.LEARN == queries[-1]
-        assert read == _lose(desk, service, **anybody)
-        assert nearest.FIRST_FREE == queries[-1]
+        offered = []
+        for query in (nearest.NEAREST, nearest.LEARN, nearest.FIRST_FREE):
+            offered.append(_lose(desk, service, **anybody))
+            assert query == queries[-1]
+        assert offered[0] == offered[1] == offered[2]
         desk.execute("UPDATE service SET name = name")
 
 
@@ -327,7 +487,10 @@ def test_rules_that_change_while_alternatives_are_looked_for_count(desk: Desk) -
     version = _version(desk)
     haircut = desk.salon.services["Haircut"]
     asked: dict[str, Any] = {"location_id": 1, "version": version}
-    before = [availability.alternatives(haircut, TEN, "Europe/Berlin", **asked) for _ in range(2)]
+    before = [
+        availability.alternatives(haircut, TEN, "Europe/Berlin", **asked)
+        for _ in ONE_AFTER_THE_OTHER
+    ]
     desk.execute(
         "INSERT INTO closure (location_id, during, reason)"
         " VALUES (1, tstzrange(:start, :end), 'flood')",
@@ -340,7 +503,7 @@ def test_rules_that_change_while_alternatives_are_looked_for_count(desk: Desk) -
         expected = anew.alternatives(haircut, TEN, "Europe/Berlin", location_id=1)
     finally:
         desk.execute("DELETE FROM closure WHERE reason = 'flood'")
-    assert before[0] == before[1] != after
+    assert before[0] == before[1] == before[2] != after
     assert expected == after
     assert min(free.local_start.hour for free in after) == 12
 
@@ -354,7 +517,8 @@ def test_what_is_remembered_does_not_age(desk: Desk, hours: int) -> None:
     old = Availability(desk.engine, lambda: present[0])
     haircut = desk.salon.services["Haircut"]
     asked: dict[str, Any] = {"location_id": 1, "version": _version(desk), "limit": 12}
-    old.alternatives(haircut, TEN, "Europe/Berlin", **asked)
+    for _ in ONE_AFTER_THE_OTHER:
+        old.alternatives(haircut, TEN, "Europe/Berlin", **asked)
     for later in (TEN + hours * HOUR, TEN + hours * HOUR - 90 * DAY):
         present[0] = later
         new = Availability(desk.engine, stopped_at(later))
@@ -377,8 +541,9 @@ def test_a_crowd_is_answered_alike_from_memory(desk: Desk, share: float) -> None
     old = desk.service()
     for row in source.sample(taken, 6):
         lost = {"staff": _name(desk, row.staff_id), "start": row.during.lower}
-        first = _lose(desk, old, **lost)
-        assert first == _lose(desk, old, **lost) == _lose(desk, desk.service(), **lost)
+        expected = _lose(desk, desk.service(), **lost)
+        for _ in ONE_AFTER_THE_OTHER:
+            assert expected == _lose(desk, old, **lost)
 
 
 def test_a_time_zone_that_is_met_later_is_not_forgotten(desk: Desk) -> None:
@@ -387,11 +552,11 @@ def test_a_time_zone_that_is_met_later_is_not_forgotten(desk: Desk) -> None:
     haircut = desk.salon.services["Haircut"]
     four = TEN + 6 * HOUR  # ten in Brooklyn
     asked: dict[str, Any] = {"version": _version(desk), "limit": 12}
-    for _ in range(2):
+    for _ in ONE_AFTER_THE_OTHER:
         found = availability.alternatives(haircut, four, "Europe/Berlin", **asked)
         assert {"Amara", "Bruno", "Chidi"} == {free.staff for free in found}
     availability.free_time(haircut, TUESDAY, TUESDAY)
-    for _ in range(2):
+    for _ in ONE_AFTER_THE_OTHER:
         found = availability.alternatives(haircut, four, "Europe/Berlin", **asked)
         assert {"Amara", "Bruno", "Chidi", "Dolores"} == {free.staff for free in found}
 
@@ -406,7 +571,8 @@ def test_what_was_refused_is_not_offered_again(desk: Desk) -> None:
     with pytest.raises(BookingConflict) as conflict:
         desk.service().book(**desk.ask(client="Bob", refused=offered[:3]))
     assert offered[3:] == conflict.value.alternatives
-    assert list(offered[3:]) == _lose(desk, service, refused=offered[:3])[:5]
+    for _ in ONE_AFTER_THE_OTHER:
+        assert list(offered[3:]) == _lose(desk, service, refused=offered[:3])[:5]
     elsewhere = replace(offered[0], staff_id=2**40)
     for wrong in (["Tuesday"], "Tuesday", None, [elsewhere], offered[:1] * 1001):
         with refused("BAD_REFUSAL"):

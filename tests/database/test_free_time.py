@@ -160,7 +160,8 @@ def test_alternatives_are_the_nearest_of_all_that_could_be_booked(
 ) -> None:
     """From the morning on: nearest, the same staff member, earlier, by name; none twice refused.
 
-    Whether what the rules allow is read, remembered, or remembered under a version that is past.
+    Whether everybody is looked at, the rules are learned or remembered, start by start or by
+    ranges, or remembered under a version that is past.
     """
     availability = _store(engine, salon)
     asked = data.draw(st.sampled_from(salon.calendars))
@@ -183,8 +184,9 @@ def test_alternatives_are_the_nearest_of_all_that_could_be_booked(
     expected = [(name, start) for *_, start, name in could if (*_, start, name) not in refused]
     with engine.connect() as connection:
         version = connection.scalar(select(schema.rulebook.c.version))
-    for asks in ("the rules are read", "remembered", "remembered, and past", "read again"):
-        if asks == "remembered, and past":
+    asks = ["as the first one", *["as another one"] * 4, "by old rules", *["by new ones"] * 3]
+    for way in asks:
+        if way == "by old rules":
             with engine.begin() as connection:
                 connection.execute(update(schema.rulebook).values(version=version + 1))
         found = availability.alternatives(
@@ -195,7 +197,7 @@ def test_alternatives_are_the_nearest_of_all_that_could_be_booked(
             location_id=None if anywhere else location_id,
             refused=[_slot(salon, name, start) for *_, start, name in refused],
             limit=limit,
-            version=version + 1 if asks == "read again" else version,
+            version=version + 1 if way == "by new ones" else version,
         )
         assert expected[:limit] == [(free.staff, free.slot.start) for free in found]
 
