@@ -99,7 +99,7 @@ class Lost:
         start: The wanted start, an aware datetime.
         staff_id: Who comes first at equal distance.
         now: The present instant.
-        version: Of the rules, as far as it is known.
+        version: Of the rules; None where it is not known, so that nothing can be remembered.
         turned_down: What is not to be offered, a staff member's id and seconds since 1970.
         limit: How many alternatives are wanted.
         asked: The parameters of `nearest_free`.
@@ -109,7 +109,7 @@ class Lost:
     start: datetime
     staff_id: int
     now: datetime
-    version: int
+    version: int | None
     turned_down: set[tuple[int, int]]
     limit: int
     asked: dict[str, object]
@@ -151,7 +151,9 @@ class Alternatives:
                 return self._free_runs(known, lost, day.reach)
             if seconds(day.until(lost)) <= known.until:  # no more of them may be known
                 return self._search(day, lost)
-        return self._learn(day, lost) if day.pays_to_learn else self._search(day, lost)
+        if day.pays_to_learn and lost.version is not None:
+            return self._learn(day, lost)
+        return self._search(day, lost)
 
     def _search(self, day: WantedDay, lost: Lost) -> list[FreeSlot]:
         """Look at everybody."""

@@ -132,7 +132,7 @@ class Availability:
         moves: Appointment | None = None,
         refused: Iterable[FreeSlot] = (),
         limit: int = ENOUGH,
-        version: int = 0,
+        version: int | None = None,
     ) -> list[FreeSlot]:
         """Return free slots instead of a lost one, the best first.
 
@@ -150,8 +150,8 @@ class Availability:
                 now is no alternative.
             refused: Slots that the client does not want either.
             limit: How many are wanted.
-            version: Of the rules, as far as it is known. What is remembered under another one is
-                worth nothing; the answer is the same in any case, and quicker where they agree.
+            version: Of the rules, if it is known. What is remembered under another one is worth
+                nothing; the answer is the same in any case, and quicker where they agree.
 
         Raises:
             InvalidRequest: `BAD_REFUSAL` where something is refused that can't have been offered.

@@ -24,6 +24,11 @@ WAYS = {
     "grid": (VERMILION, "^", ":", "a grid with NOT EXISTS"),
 }
 AXES = {"staff": "staff members", "days": "days", "appointments": "appointments in the table"}
+# A median and its quartiles, by the names of columns.
+Spread = tuple[str, str, str]
+MILLISECONDS: Spread = ("milliseconds", "milliseconds_low", "milliseconds_high")
+MULTIPLES: Spread = ("added / a booking", "quartile 1", "quartile 3")
+LINES = [(BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", ":")]
 REQUESTS = {PLAIN: (BLUE, ""), WITH: (ORANGE, "///"), WON: (GREEN, "\\\\\\")}
 
 
@@ -42,7 +47,7 @@ def growth(medians: pd.DataFrame) -> Figure:
             at_most = (medians[fixed] == [most[name] for name in fixed]).all(axis=1)
             here = medians[at_most].sort_values(column)
             for lister, (colour, marker, line, label) in WAYS.items():
-                _line(axis, here[here["lister"] == lister], column, label,
+                _line(axis, here[here["lister"] == lister], column, MILLISECONDS, label,
                       color=colour, marker=marker, linestyle=line)  # fmt: skip
             values = sorted(set(map(int, here[column])))
             axis.set(xscale="log", yscale="log", xlabel=words)
@@ -109,16 +114,49 @@ def losing(losing: Losing) -> Figure:
     return figure
 
 
+def losers(losing: Losing) -> Figure:
+    """Draw what alternatives add for the first ones who lose on a day, a line a desk.
+
+    Args:
+        losing: What was measured.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        axis = figure.subplots()
+        axis.axhline(1, color=INK, linewidth=0.8)
+        axis.annotate(
+            "as long as a booking", (1, 1), xycoords=("axes fraction", "data"), xytext=(-4, 3),
+            textcoords="offset points", ha="right", fontsize=8.5,
+        )  # fmt: skip
+        tables = losing.by_loser().groupby("where", sort=False)
+        for (where, table), (colour, marker, line) in zip(tables, LINES, strict=False):
+            _line(axis, table, "loser", MULTIPLES, str(where),
+                  color=colour, marker=marker, linestyle=line)  # fmt: skip
+        axis.set_xlabel("who loses on that day, one after the other")
+        axis.set_ylabel("added / a booking\n(median, quartiles)")
+        axis.set_xticks(sorted(set(losing.losers["loser"])))
+        axis.set_ylim(bottom=0)
+        axis.grid(axis="y", color="#EBEBEB", linewidth=0.6)
+        figure.legend(loc="outside upper left", ncols=3, fontsize=9)
+    return figure
+
+
 def _most(medians: pd.DataFrame) -> dict[str, int]:
     return {name: int(medians[name].max()) for name in CELL}
 
 
-def _line(axis: Axes, rows: pd.DataFrame, column: str, label: str, **style: Any) -> None:  # noqa: ANN401 - matplotlib's own
+def _line(
+    axis: Axes,
+    rows: pd.DataFrame,
+    column: str,
+    spread: Spread,
+    label: str,
+    **style: Any,  # noqa: ANN401 - matplotlib's own
+) -> None:
     if rows.empty:
         return
-    middle = rows["milliseconds"]
+    middle, low, high = (rows[name] for name in spread)
     axis.errorbar(
-        rows[column], middle,
-        yerr=[middle - rows["milliseconds_low"], rows["milliseconds_high"] - middle],
+        rows[column], middle, yerr=[middle - low, high - middle],
         label=label, markersize=6, linewidth=1.5, elinewidth=1, capsize=3, **style,
     )  # fmt: skip

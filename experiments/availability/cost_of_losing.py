@@ -5,6 +5,9 @@ by a service that offers nothing instead, the same by one that looks for alterna
 a free slot, which is given back uncounted. The time is the client's, the commit included. How
 many queries went out is counted as well; what is no query of a table (BEGIN, the lock, a setting)
 travels with one and is not.
+
+Those are losers on a day on which others have lost before. What the first ones wait for, of whom
+nothing is remembered yet, is measured beside them: a service that is new loses a few times.
 """
 
 from __future__ import annotations
@@ -13,20 +16,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 from unittest.mock import patch
 
 import pandas as pd
 from sqlalchemy import text
 
-from booking_core import BookingConflict, BookingService
+from booking_core import Booking, BookingConflict, BookingService
 from booking_core.wire import NOTHING, Wire
 from experiments.availability.shop import two_days_before
 from experiments.bench.large_salon import AT_ONE_PLACE, FIRST, NOW, SERVICE
 from experiments.stats import spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import date, datetime
     from random import Random
 
@@ -44,6 +47,7 @@ FIRST_APPOINTMENT = text(
     " WHERE staff_id = :staff_id AND service_id = :service_id AND status = 'confirmed'"
 )
 REPEATS = 10  # requests a turn; one alone is too quick to be timed well
+LOSERS = 8  # in a row
 
 
 @dataclass(frozen=True)
@@ -113,11 +117,15 @@ class Losing:
 
     Attributes:
         frame: One row a turn: desk, round, request, milliseconds (of one request).
+        losers: One row a loser: desk, round, loser (the how manieth on the day), milliseconds.
         queries: How many each request sends, for each desk.
+        first_queries: How many the first losers send, one after the other, for each desk.
     """
 
     frame: pd.DataFrame
+    losers: pd.DataFrame
     queries: Mapping[str, Mapping[str, int]]
+    first_queries: Mapping[str, Sequence[int]]
 
     def table(self) -> pd.DataFrame:
         """Return one row a desk and request: the median with quartiles, and the queries."""
@@ -142,8 +150,7 @@ class Losing:
         The multiples are taken within the rounds; their median and quartiles stand here.
         """
         rows = []
-        for desk, turns in self.frame.groupby("desk", sort=False):
-            by_round = turns.pivot_table(index="round", columns="request", values="milliseconds")
+        for desk, by_round in self._rounds():
             extra = by_round[WITH] - by_round[PLAIN]
             multiple = spread(extra / by_round[WON])
             rows.append(
@@ -159,6 +166,51 @@ class Losing:
             )
         return pd.DataFrame(rows)
 
+    def by_loser(self) -> pd.DataFrame:
+        """Return one row a desk and loser: what alternatives add for the first ones on a day.
+
+        As `added` does it: beside the median of the round in which they lost.
+        """
+        rows = []
+        for desk, by_round in self._rounds():
+            lost = self.losers[self.losers["desk"] == desk]
+            table = lost.pivot_table(index="round", columns="loser", values="milliseconds")
+            extra = table.sub(by_round[PLAIN], axis="index")
+            for loser, multiples in extra.div(by_round[WON], axis="index").items():
+                multiple = spread(multiples)
+                rows.append(
+                    {
+                        "where": desk,
+                        "loser": loser,
+                        "added, ms": extra[loser].median(),
+                        "added / a booking": multiple.median,
+                        "quartile 1": multiple.low,
+                        "quartile 3": multiple.high,
+                    }
+                )
+        return pd.DataFrame(rows)
+
+    def _rounds(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Yield a desk's milliseconds, a row a round, a column a request."""
+        for desk, turns in self.frame.groupby("desk", sort=False):
+            yield (
+                str(desk),
+                turns.pivot_table(index="round", columns="request", values="milliseconds"),
+            )
+
+    def losers_worded(self) -> str:
+        """Say what it was for the first one, the one who waited longest, and the last one."""
+        sentences = []
+        for where, table in self.by_loser().groupby("where", sort=False):
+            multiples = list(table["added / a booking"])
+            longest = max(multiples)
+            sentences.append(
+                f"In {where}, alternatives added {multiples[0]:.2f} of a booking for the first"
+                f" loser on a day, {longest:.2f} for number {multiples.index(longest) + 1}, and"
+                f" {multiples[-1]:.2f} for number {len(multiples)}."
+            )
+        return " ".join(sentences)
+
     def worded(self) -> str:
         """Say what was added, whatever it is."""
         sentences = [
@@ -170,11 +222,16 @@ class Losing:
 
     def record(self, verdicts: Verdicts) -> None:
         """State what does not depend on a clock."""
-        extra = [int(number) for number in self.added()["queries added"]]
+        extra = [
+            queries - sent[PLAIN]
+            for desk, sent in self.queries.items()
+            for queries in (sent[WITH], *self.first_queries[desk])
+        ]
         verdicts.add(
             "Alternatives add one query to a lost request, no more",
             held=set(extra) == {1},
-            evidence=f"added: {', '.join(map(str, extra))}",
+            evidence=f"{extra.count(1)} of {len(extra)} requests sent one more, the first losers'"
+            " among them",
         )
 
 
@@ -187,61 +244,99 @@ def cost_of_losing(desks: list[Desk], rounds: int, source: Random) -> Losing:
         source: Draws the order of turns.
     """
     rows: list[dict[str, object]] = []
+    losers: list[dict[str, object]] = []
     queries: dict[str, dict[str, int]] = {}
+    first_queries: dict[str, list[int]] = {}
     for desk in desks:
-        requests = _requests(desk)
+        client = _Client(desk)
+        requests = client.requests
+        lose = client.newcomer()
+        first_queries[desk.name] = [_queries(lose) for _ in range(LOSERS)]
         queries[desk.name] = {}
         for name, request in requests.items():
-            request()  # connections are warm then, statements prepared, time zones met
-            with counted() as asked:
-                request()
-            queries[desk.name][name] = len(asked)
+            for _ in range(LOSERS):
+                request()  # connections are warm then, and the rules are remembered
+            queries[desk.name][name] = _queries(request)
         for number in range(rounds):
+            of_round = {"desk": desk.name, "round": number}
             for name in source.sample(list(requests), len(requests)):
                 spent = sum(requests[name]() for _ in range(REPEATS)) / REPEATS
-                rows.append(
-                    {
-                        "desk": desk.name,
-                        "round": number,
-                        "request": name,
-                        "milliseconds": 1000 * spent,
-                    }
-                )
+                rows.append(of_round | {"request": name, "milliseconds": 1000 * spent})
+            lose = client.newcomer()
+            losers.extend(
+                of_round | {"loser": loser, "milliseconds": 1000 * lose()}
+                for loser in range(1, LOSERS + 1)
+            )
     places = [(desk.name, name) for desk in desks for name in (PLAIN, WITH, WON)]
     rows.sort(key=lambda row: places.index((str(row["desk"]), str(row["request"]))))
-    return Losing(pd.DataFrame(rows), queries)
+    return Losing(pd.DataFrame(rows), pd.DataFrame(losers), queries, first_queries)
 
 
-def _requests(desk: Desk) -> dict[str, Callable[[], float]]:
-    """Take a slot, and return what asks for it or for another one, and says for how long."""
-    generous = BookingService(desk.engine, clock=desk.clock)
-    silent = BookingService(desk.engine, clock=desk.clock, offers=0)
-    free = generous.free_slots(desk.service_id, desk.day, desk.staff_id, last=desk.day + WEEK)
-    taken, other = desk.lost or free[len(free) // 2].slot.start, free[0].slot.start
-    asked: dict[str, Any] = {
-        "staff_id": desk.staff_id,
-        "service_id": desk.service_id,
-        "client": "Ada",
-    }
-    if not desk.lost:
-        generous.book(**asked, start=taken)
+def _queries(request: Callable[[], float]) -> int:
+    """Make a request and return how many queries it sends."""
+    with counted() as sent:
+        request()
+    return len(sent)
 
-    def lose(service: BookingService) -> float:
+
+class _Client:
+    """Asks at a desk for a slot that is taken, or for one that is free.
+
+    Args:
+        desk: Where; a slot is taken there, if none is yet.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._generous = BookingService(desk.engine, clock=desk.clock)
+        self._silent = BookingService(desk.engine, clock=desk.clock, offers=0)
+        free = self._generous.free_slots(
+            desk.service_id, desk.day, desk.staff_id, last=desk.day + WEEK
+        )
+        self._taken, self._other = desk.lost or free[len(free) // 2].slot.start, free[0].slot.start
+        if not desk.lost:
+            self._book(self._generous, self._taken)
+
+    @property
+    def requests(self) -> dict[str, Callable[[], float]]:
+        """What asks once and says for how many seconds."""
+        return {
+            PLAIN: lambda: self._lose(self._silent),
+            WITH: lambda: self._lose(self._generous),
+            WON: lambda: self._win(self._generous),
+        }
+
+    def newcomer(self) -> Callable[[], float]:
+        """Return what loses by a service where nobody has lost yet, and says for how many seconds.
+
+        It knows the calendar already.
+        """
+        new = BookingService(self._desk.engine, clock=self._desk.clock)
+        self._win(new)
+        return lambda: self._lose(new)
+
+    def _book(self, service: BookingService, start: datetime) -> Booking:
+        return service.book(
+            staff_id=self._desk.staff_id,
+            service_id=self._desk.service_id,
+            client="Ada",
+            start=start,
+        )
+
+    def _lose(self, service: BookingService) -> float:
         began = perf_counter()
         try:
-            service.book(**asked, start=taken)
+            self._book(service, self._taken)
         except BookingConflict:
             return perf_counter() - began
         raise AssertionError("a slot was booked twice")
 
-    def win() -> float:
+    def _win(self, service: BookingService) -> float:
         began = perf_counter()
-        booked = generous.book(**asked, start=other)
+        booked = self._book(service, self._other)
         spent = perf_counter() - began
-        generous.cancel(booked.appointment.id)
+        service.cancel(booked.appointment.id)
         return spent
-
-    return {PLAIN: lambda: lose(silent), WITH: lambda: lose(generous), WON: win}
 
 
 @contextmanager

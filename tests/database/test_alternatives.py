@@ -141,7 +141,7 @@ def test_the_same_staff_member_comes_first_at_equal_distance(desk: Desk) -> None
     ]
 
 
-def _crowd(desk: Desk, keep: list[tuple[str, datetime]]) -> None:
+def _crowd(desk: Desk, keep: list[tuple[str, datetime]], until: datetime = NOW + 200 * DAY) -> None:
     """Take every calendar up, but for the hours that begin at the given moments."""
     for name, staff_id in desk.salon.staff.items():
         desk.execute(
@@ -153,7 +153,7 @@ def _crowd(desk: Desk, keep: list[tuple[str, datetime]]) -> None:
             " FROM unnest(CAST(:keep AS timestamptz[])) AS hours (kept))) AS rest (taken)",
             staff_id=staff_id,
             start=NOW - DAY,
-            end=NOW + 200 * DAY,
+            end=until,
             keep=[moment for kept, moment in keep if kept == name],
         )
 
@@ -364,19 +364,23 @@ def test_what_is_remembered_of_a_day_is_one_service_at_one_location(desk: Desk) 
         assert answers == [ask(availability, *each) for each in asked]
 
 
-def test_days_that_are_booked_up_later_are_learned_too(desk: Desk, queries: list[str]) -> None:
+@pytest.mark.parametrize("wanted", [2, 30])  # 30: then all that is known would be tried
+def test_days_that_are_booked_up_later_are_learned_too(
+    desk: Desk, queries: list[str], wanted: int
+) -> None:
     """What was remembered of two days does not tell where the next free start is, a week later."""
-    service = desk.service(offers=2)
+    service = desk.service(offers=wanted)
     service.book(**desk.ask())
     for _ in ONE_AFTER_THE_OTHER:
         _lose(desk, service)
     desk.empty()
-    keep = [("Amara", TEN + 7 * DAY + hours * HOUR) for hours in (1, 3)]
-    _crowd(desk, keep)
+    free_again = TEN + 7 * DAY
+    _crowd(desk, [], until=free_again)
+    expected = _lose(desk, desk.service(offers=wanted))
+    assert min(free.slot.start for free in expected) == free_again
     # The first of these tries start by start, as for the others it would have been enough.
     for query in (nearest.FIRST_FREE, nearest.NEAREST, nearest.LEARN, nearest.FREE_RUNS):
-        found = _lose(desk, service)
-        assert [start for _, start in keep] == [free.slot.start for free in found]
+        assert expected == _lose(desk, service)
         assert query == queries[-1]
 
 
@@ -415,6 +419,17 @@ def test_what_a_large_team_may_do_is_learned_later(fresh: Database, queries: lis
         for _ in range(6):
             assert expected == _lose(desk, service)
             assert then == queries[-1]
+
+
+def test_who_does_not_know_the_rules_version_does_not_learn_them(
+    desk: Desk, queries: list[str]
+) -> None:
+    """What could never be used again is not paid for."""
+    availability = Availability(desk.engine, stopped_at(NOW))
+    haircut = desk.salon.services["Haircut"]
+    for _ in ONE_AFTER_THE_OTHER:
+        availability.alternatives(haircut, TEN, "Europe/Berlin", location_id=1)
+        assert nearest.NEAREST == queries[-1]
 
 
 def test_days_are_forgotten_in_turn(desk: Desk, queries: list[str]) -> None:
