@@ -112,17 +112,20 @@ _LEARN = """
     {startable}
      ORDER BY staff.name, staff.id) AS allowed"""
 
-# Rows: as `nearest_free`, or the id and the start alone where what is found in memory will do.
+# Rows: as `nearest_free`, or the id and the start alone where what is remembered will do.
 _REMEMBERED = """
     WITH remembered AS MATERIALIZED ({remembered}
-          LIMIT %(limit)s::integer)
+          LIMIT %(limit)s::integer),
+    known AS MATERIALIZED (
+         SELECT (SELECT version FROM rulebook) = %(version)s::bigint
+                AND (SELECT count(*) FROM remembered) >= %(enough)s::integer AS will_do)
     SELECT NULL::text, who, NULL::text, NULL::bigint, start, NULL::integer
       FROM remembered
-     WHERE (SELECT count(*) FROM remembered) = %(limit)s::integer
+     WHERE (SELECT will_do FROM known)
      UNION ALL
     SELECT *
       FROM nearest_free({arguments})
-     WHERE (SELECT count(*) FROM remembered) < %(limit)s::integer"""
+     WHERE NOT (SELECT will_do FROM known)"""
 
 # The starts that are to be tried are looked up in turn until there are enough; OFFSET keeps
 # PostgreSQL from joining them all.
@@ -130,8 +133,7 @@ _FIRST_FREE = """
          SELECT who, start
            FROM (SELECT unnest(%(first_staff)s::integer[]) AS who,
                         unnest(%(first_starts)s::bigint[]) AS start) AS allowed
-          WHERE {in_force}
-            AND NOT EXISTS (
+          WHERE NOT EXISTS (
                 SELECT FROM appointment
                  WHERE staff_id = who AND status = 'confirmed'
                    AND id IS DISTINCT FROM %(moved_id)s::bigint
@@ -165,8 +167,7 @@ _FREE_RUNS = """
                              / %(step)s::bigint)::bigint * %(step)s::bigint,
                 floor(date_part('epoch', upper(piece)))::bigint,
                 %(step)s::bigint) AS start
-          WHERE {in_force}
-            AND NOT EXISTS (SELECT FROM {refused} WHERE refused.who = taken.who AND at = start)
+          WHERE NOT EXISTS (SELECT FROM {refused} WHERE refused.who = taken.who AND at = start)
           ORDER BY abs(start - date_part('epoch', {wanted})),
                 taken.who <> %(staff_id)s::integer, start, place"""
 
@@ -190,7 +191,6 @@ def _remembered(query: str) -> str:
     return _REMEMBERED.format(
         arguments=_arguments,
         remembered=query.format(
-            in_force="(SELECT version FROM rulebook) = %(version)s::bigint",
             sets_up="make_interval(secs => %(sets_up)s::float8)",
             blocks="make_interval(secs => %(blocks)s::float8)",
             refused=_REFUSED,

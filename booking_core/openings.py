@@ -13,17 +13,16 @@ import json
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
-from math import ceil
-from typing import TYPE_CHECKING
+from math import ceil, floor
+from typing import TYPE_CHECKING, Any
 
 from booking_core.free_slots import FreeSlot
 from booking_core.slots import EPOCH, TICK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from booking_core.wire import Rows
 
 A_SECOND = 1_000_000  # microseconds
 
@@ -48,11 +47,12 @@ class Openings:
 
     Attributes:
         version: Of the rules, as the rulebook counts.
-        until: The second of the two instants, in seconds since 1970.
+        until: The second of the two instants; what may start at it is known too.
         duration: The service's.
         sets_up: How many seconds are blocked before a start.
         blocks: How many are blocked after it.
         step: Of the grid, in seconds.
+        horizon: How far ahead somebody may start.
         colleagues: All who offer the service, by id; in the order of names.
         runs: Who may start when: an id, the first start and the last one, in seconds since 1970.
         starts: When somebody may start, in seconds since 1970, in order.
@@ -60,18 +60,19 @@ class Openings:
     """
 
     version: int
-    until: int
+    until: datetime
     duration: timedelta
     sets_up: float
     blocks: float
     step: int
+    horizon: timedelta
     colleagues: Mapping[int, Colleague]
     runs: Sequence[tuple[int, int, int]]
     starts: Sequence[int]
     who: Mapping[int, Sequence[int]]
 
     @classmethod
-    def read(cls, rows: Rows, until: int) -> Openings | None:
+    def read(cls, rows: Iterable[tuple[Any, ...]], until: datetime) -> Openings | None:
         """Return what rows of `nearest.LEARN` tell; None where nobody offers the service.
 
         Args:
@@ -99,6 +100,7 @@ class Openings:
             sets_up,
             blocks,
             step,
+            max(each.horizon for each in colleagues.values()) * TICK,
             colleagues,
             runs,
             sorted(who),
@@ -116,7 +118,7 @@ class Openings:
         """Yield who may start when, a staff member's id and seconds since 1970, the best first.
 
         Nearest in time first; at equal distance the same staff member before others, earlier
-        before later, then by name. As far as it is known that nothing nearer was left out.
+        before later, then by name. Stops where something nearer may be unknown.
 
         Args:
             wanted: In seconds since 1970.
@@ -132,14 +134,16 @@ class Openings:
                             yield each, start
 
     def count(self, first: float, last: float, most: int) -> int:
-        """Return how many there are between two instants, both included, who may start when.
+        """Return how many there are between two instants, both left out, who may start when.
+
+        Whatever the notice and the horizon are.
 
         Args:
             first: In seconds since 1970.
             last: Likewise.
             most: Beyond this it need not be exact.
         """
-        starts = self.starts[bisect_left(self.starts, first) : bisect_right(self.starts, last)]
+        starts = self.starts[bisect_right(self.starts, first) : bisect_left(self.starts, last)]
         if len(starts) > most:
             return len(starts)
         return sum(len(self.who[start]) for start in starts)
@@ -147,7 +151,7 @@ class Openings:
     def runs_between(
         self, first: float, last: float, now: datetime
     ) -> Iterator[tuple[int, int, int]]:
-        """Yield what of the runs lies between two instants, both included.
+        """Yield what of the runs lies between two instants, both included, and in time.
 
         Args:
             first: In seconds since 1970.
@@ -162,11 +166,11 @@ class Openings:
             if opens < earliest:
                 opens += ceil((earliest - opens) / self.step) * self.step  # noqa: PLW2901 - its part
             if opens <= latest:
-                yield staff_id, opens, int(latest)
+                yield staff_id, opens, floor(latest)
 
     def _around(self, wanted: float) -> Iterator[list[int]]:
         """Yield the starts that are equally far from the wanted one, in order."""
-        reach = self.until - wanted  # what comes later is not known
+        reach = self.until.timestamp() - wanted  # what comes later is not known
         later = bisect_left(self.starts, wanted)
         earlier = later - 1
         while True:

@@ -35,6 +35,7 @@ from booking_core import (
     nearest,
 )
 from booking_core.availability import Availability
+from booking_core.booking import MOST_OFFERS
 from booking_core.errors import PoolTimeout
 from booking_core.free_slots import FreeSlot
 from booking_core.requests import Request
@@ -317,8 +318,12 @@ def test_a_day_that_is_booked_up_is_not_tried_start_by_start(
     expect(TEN, TEN - 15 * MINUTE, nearest.FREE_RUNS)
 
 
-def test_an_empty_afternoon_does_not_hide_a_full_morning(desk: Desk, queries: list[str]) -> None:
+@pytest.mark.parametrize("hours", [-1, 0])  # -1: when they open, and there are few starts around
+def test_an_empty_afternoon_does_not_hide_a_full_morning(
+    desk: Desk, queries: list[str], hours: int
+) -> None:
     """Who loses in the morning, after others who lost in the afternoon, is answered as quickly."""
+    morning = TEN + hours * HOUR
     service = desk.service(offers=2)
     for name in ("Amara", "Bruno", "Chidi"):
         desk.execute(
@@ -333,11 +338,93 @@ def test_an_empty_afternoon_does_not_hide_a_full_morning(desk: Desk, queries: li
     afternoon = TEN + 6 * HOUR
     service.book(**desk.ask(staff="Chidi", start=afternoon))
     for _ in ONE_AFTER_THE_OTHER:
-        morning = _lose(desk, service)
+        expected = _lose(desk, service, start=morning)
     for _ in range(3):
         _lose(desk, service, staff="Chidi", start=afternoon)
-        assert morning == _lose(desk, service)
+        assert expected == _lose(desk, service, start=morning)
         assert nearest.FREE_RUNS == queries[-1]
+
+
+@pytest.fixture
+def only_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nothing tried start by start, as where much is taken."""
+    monkeypatch.setattr(alternatives, "TRIES", 0)
+
+
+@pytest.mark.usefixtures("only_runs")
+@pytest.mark.parametrize(
+    ("busy_from", "busy_until"),
+    [
+        (8, 8 + 55 / 60),  # over when they open, but not ten minutes before
+        (17 + 5 / 60, 18),  # begins when they close, but before all is cleared away
+    ],
+)
+def test_what_is_booked_outside_the_opening_hours_is_in_the_way(
+    desk: Desk, queries: list[str], busy_from: float, busy_until: float
+) -> None:
+    """Set-up and buffer reach beyond the first and the last start of the day."""
+    desk.execute(
+        "INSERT INTO appointment (staff_id, service_id, client, during, blocked, request_digest)"
+        " SELECT id, 1, 'early or late', busy, busy, ''"
+        " FROM staff, tstzrange(:start, :end) AS busy",
+        start=TEN + (busy_from - 10) * HOUR,
+        end=TEN + (busy_until - 10) * HOUR,
+    )
+    availability = Availability(desk.engine, stopped_at(NOW))
+    noon = TEN + 2 * HOUR
+    colour = desk.salon.services["Colour"]  # two hours, ten minutes before, fifteen after
+    asked: dict[str, Any] = {"location_id": 1, "version": _version(desk), "limit": 14}
+    listed = availability.free_time(colour, TUESDAY, TUESDAY + 2 * DAY, location_id=1)
+    free = {(slot.staff, slot.slot.start) for time in listed for slot in time.slots()}
+    for query in (nearest.NEAREST, nearest.LEARN, nearest.FREE_RUNS):
+        found = availability.alternatives(colour, noon, "Europe/Berlin", **asked)
+        assert free >= {(slot.staff, slot.slot.start) for slot in found}
+        assert query == queries[-1]
+
+
+@pytest.mark.usefixtures("only_runs")
+def test_runs_know_moves_and_refusals_too(desk: Desk, queries: list[str]) -> None:
+    """An appointment is not in its own way, and nobody is offered what they turned down."""
+    service = desk.service(offers=16)
+    mine = service.book(**desk.ask(start=TEN)).appointment
+    service.book(**desk.ask(start=TEN + HOUR, client="Bob"))
+    for _ in ONE_AFTER_THE_OTHER:
+        _lose(desk, service, start=TEN + HOUR)
+    offered: list[FreeSlot] = []
+    for _ in range(2):
+        with pytest.raises(BookingConflict) as conflict:
+            service.reschedule(mine.id, start=TEN + 30 * MINUTE, refused=offered)
+        assert nearest.FREE_RUNS == queries[-1]
+        assert not set(offered) & set(conflict.value.alternatives)
+        offered += conflict.value.alternatives
+    with_amara = [(free.slot.start - TEN) // MINUTE for free in offered if free.staff == "Amara"]
+    assert [-15, -30, -45, -60] == [minutes for minutes in with_amara if abs(minutes) <= 60]
+
+
+def test_all_that_is_left_before_the_horizon_is_remembered(desk: Desk, queries: list[str]) -> None:
+    """Fewer than wanted is an answer, too, where nobody may start later."""
+    service = desk.service(offers=MOST_OFFERS)
+    first = service.free_slots(1, (NOW + 90 * DAY).date())[0]
+    service.book(**desk.ask(start=first.slot.start) | {"staff_id": first.staff_id})
+    lost = {"start": first.slot.start, "staff_id": first.staff_id}
+    expected = _lose(desk, desk.service(offers=MOST_OFFERS), **lost)
+    assert 0 < len(expected) < MOST_OFFERS
+    for query in (nearest.NEAREST, nearest.LEARN, nearest.FREE_RUNS, nearest.FREE_RUNS):
+        assert expected == _lose(desk, service, **lost)
+        assert query == queries[-1]
+    # The rules change, and it is not enough any more, whatever is remembered.
+    availability = Availability(desk.engine, stopped_at(NOW))
+    asked: dict[str, Any] = {"location_id": 1, "version": _version(desk), "limit": MOST_OFFERS}
+    for _ in ONE_AFTER_THE_OTHER:
+        availability.alternatives(1, first.slot.start, "Europe/Berlin", **asked)
+    assert nearest.FREE_RUNS == queries[-1]
+    desk.execute("UPDATE location SET horizon = horizon + interval '1 day' WHERE id = 1")
+    try:
+        more = availability.alternatives(1, first.slot.start, "Europe/Berlin", **asked)
+        assert nearest.FREE_RUNS == queries[-1]
+    finally:
+        desk.execute("UPDATE location SET horizon = horizon - interval '1 day' WHERE id = 1")
+    assert len(more) > len(expected)
 
 
 def test_what_is_remembered_of_a_day_is_one_service_at_one_location(desk: Desk) -> None:

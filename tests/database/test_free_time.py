@@ -3,8 +3,10 @@
 `--hypothesis-profile=full` compares 2,000 random salons for each promise instead of a hundred.
 """
 
-from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
@@ -15,13 +17,14 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.dialects.postgresql import Range
 from wall_clocks import minute_of, moment_of
 
-from booking_core import DEFAULT, Slot, schema
+from booking_core import DEFAULT, Appointment, Slot, alternatives, schema
 from booking_core.availability import Availability
 from booking_core.free_slots import FreeSlot
 from experiments.postgres import Database
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
+ALWAYS = Slot(datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 AROUND = 3 * 24 * 60  # minutes on either side of the change that the oracle sees well
 given_salons = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -109,6 +112,17 @@ def _store_calendar(connection: Connection, slow: SlowCalendar) -> None:
                 **who,
             )
         )
+    connection.execute(
+        insert(schema.appointment).values(
+            service_id=slow.service.id,
+            client="Bob, who has cancelled",
+            during=_range(ALWAYS),
+            blocked=_range(ALWAYS),
+            status="cancelled",
+            request_digest="",
+            **who,
+        )
+    )
 
 
 def _range(slot: Slot) -> Range[datetime]:
@@ -170,36 +184,91 @@ def test_alternatives_are_the_nearest_of_all_that_could_be_booked(
     if anywhere:  # that is, where locations have been met
         availability.free_time(1, wanted.date(), wanted.date())
     location_id = asked.calendar.location_id
-    today = asked.walls.at(minute_of(wanted)).date()
-    morning = moment_of(asked.walls.when(today, datetime.min.time()))
-    could = [
-        (abs(start - wanted), slow is not asked, start, slow.calendar.staff)
-        for slow in (salon.calendars if anywhere else salon.at(location_id))
-        for start in _expected(slow, date.min, date.max)
-        if start >= morning
-    ]
-    could.sort()
-    refused = data.draw(st.lists(st.sampled_from(could), max_size=3)) if could else []
+    everybody = salon.calendars if anywhere else salon.at(location_id)
+    could = _could(everybody, asked, wanted)
     event("some alternatives" if could else "none")
-    expected = [(name, start) for *_, start, name in could if (*_, start, name) not in refused]
+    anything = [(name, start) for *_, start, name in could]
+    refused = data.draw(st.lists(st.sampled_from(anything), max_size=3)) if anything else []
+    moves = data.draw(st.sampled_from([None, *_appointments(engine, salon)]))
+    turned_down = [*refused, (_name(salon, moves.staff_id), moves.slot.start)] if moves else refused
+    picky = [
+        (name, start)
+        for *_, start, name in _could([_without(slow, moves) for slow in everybody], asked, wanted)
+        if (name, start) not in turned_down
+    ]
     with engine.connect() as connection:
         version = connection.scalar(select(schema.rulebook.c.version))
-    asks = ["as the first one", *["as another one"] * 4, "by old rules", *["by new ones"] * 3]
-    for way in asks:
-        if way == "by old rules":
-            with engine.begin() as connection:
-                connection.execute(update(schema.rulebook).values(version=version + 1))
+
+    def ask(version: int, *, picks: bool) -> None:
         found = availability.alternatives(
             1,
             wanted,
             asked.calendar.zone.key,
             staff_id=asked.calendar.staff_id,
             location_id=None if anywhere else location_id,
-            refused=[_slot(salon, name, start) for *_, start, name in refused],
+            refused=[_slot(salon, name, start) for name, start in refused] if picks else [],
+            moves=moves if picks else None,
             limit=limit,
-            version=version + 1 if way == "by new ones" else version,
+            version=version,
         )
+        expected = picky if picks else anything
         assert expected[:limit] == [(free.staff, free.slot.start) for free in found]
+
+    tries = data.draw(st.sampled_from([0, alternatives.TRIES]))
+    with patch.object(alternatives, "TRIES", tries):
+        for picks in (False, False, False, False, True):
+            ask(version, picks=picks)
+        with engine.begin() as connection:
+            connection.execute(update(schema.rulebook).values(version=version + 1))
+        for picks in (False, True):
+            ask(version, picks=picks)  # by old rules
+        for picks in (False, False, False, True):
+            ask(version + 1, picks=picks)
+
+
+def _could(
+    everybody: Iterable[SlowCalendar], asked: SlowCalendar, wanted: datetime
+) -> list[tuple[timedelta, bool, datetime, str]]:
+    """Return all that could be booked from the morning on, the best first."""
+    today = asked.walls.at(minute_of(wanted)).date()
+    morning = moment_of(asked.walls.when(today, datetime.min.time()))
+    return sorted(
+        (abs(start - wanted), slow.calendar is not asked.calendar, start, slow.calendar.staff)
+        for slow in everybody
+        for start in _expected(slow, date.min, date.max)
+        if start >= morning
+    )
+
+
+def _appointments(engine: Engine, salon: RandomSalon) -> list[Appointment]:
+    """Return the salon's appointments as they are stored."""
+    columns = schema.appointment.c
+    confirmed = select(columns.id, columns.staff_id, columns.during).where(
+        columns.status == "confirmed"
+    )
+    with engine.connect() as connection:
+        return [
+            Appointment(
+                row.id,
+                row.staff_id,
+                salon.service.id,
+                "Ada",
+                Slot(row.during.lower, row.during.upper),
+            )
+            for row in connection.execute(confirmed.order_by(columns.id))
+        ]
+
+
+def _without(slow: SlowCalendar, moves: Appointment | None) -> SlowCalendar:
+    """Return a calendar as it is for whoever moves an appointment."""
+    if not moves or moves.staff_id != slow.calendar.staff_id:
+        return slow
+    return replace(slow, busy=[each for each in slow.busy if each.promised != moves.slot])
+
+
+def _name(salon: RandomSalon, staff_id: int) -> str:
+    (name,) = (s.calendar.staff for s in salon.calendars if s.calendar.staff_id == staff_id)
+    return name
 
 
 def _slot(salon: RandomSalon, name: str, start: datetime) -> FreeSlot:
