@@ -201,6 +201,9 @@ class Alternatives:
         day = self._days.setdefault(lost.day, WantedDay())
         if len(self._days) > MOST_REMEMBERED:
             self._days.popitem(last=False)
+        return self._look(day, lost)
+
+    def _look(self, day: WantedDay, lost: Lost) -> list[FreeSlot]:
         known = day.openings
         if not known or known.version != lost.version:
             return self._learn_or_search(day, lost)
@@ -220,9 +223,9 @@ class Alternatives:
         return self._learn_or_search(day, lost)
 
     def _learn_or_search(self, day: WantedDay, lost: Lost) -> list[FreeSlot]:
-        return (
-            self._learn(day, lost) if day.pays_to_learn(lost.version) else self._search(day, lost)
-        )
+        if day.pays_to_learn(lost.version):
+            return self._learn(day, lost)
+        return self._search(day, lost)
 
     def _search(self, day: WantedDay, lost: Lost) -> list[FreeSlot]:
         """Look at everybody."""
