@@ -353,14 +353,14 @@ def only_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("only_runs")
 @pytest.mark.parametrize(
-    ("busy_from", "busy_until"),
+    ("busy_from", "busy_until", "wanted"),
     [
-        (8, 8 + 55 / 60),  # over when they open, but not ten minutes before
-        (17 + 5 / 60, 18),  # begins when they close, but before all is cleared away
+        (8, 8 + 55 / 60, 9.5),  # over when the first one begins, but not ten minutes before
+        (20 + 5 / 60, 21, 17.5),  # begins when the last one is over, but not yet cleared away
     ],
 )
 def test_what_is_booked_outside_the_opening_hours_is_in_the_way(
-    desk: Desk, queries: list[str], busy_from: float, busy_until: float
+    desk: Desk, queries: list[str], busy_from: float, busy_until: float, wanted: float
 ) -> None:
     """Set-up and buffer reach beyond the first and the last start of the day."""
     desk.execute(
@@ -371,13 +371,13 @@ def test_what_is_booked_outside_the_opening_hours_is_in_the_way(
         end=TEN + (busy_until - 10) * HOUR,
     )
     availability = Availability(desk.engine, stopped_at(NOW))
-    noon = TEN + 2 * HOUR
     colour = desk.salon.services["Colour"]  # two hours, ten minutes before, fifteen after
-    asked: dict[str, Any] = {"location_id": 1, "version": _version(desk), "limit": 14}
+    asked: dict[str, Any] = {"location_id": 1, "version": _version(desk)}
     listed = availability.free_time(colour, TUESDAY, TUESDAY + 2 * DAY, location_id=1)
     free = {(slot.staff, slot.slot.start) for time in listed for slot in time.slots()}
     for query in (nearest.NEAREST, nearest.LEARN, nearest.FREE_RUNS):
-        found = availability.alternatives(colour, noon, "Europe/Berlin", **asked)
+        start = TEN + (wanted - 10) * HOUR
+        found = availability.alternatives(colour, start, "Europe/Berlin", **asked)
         assert free >= {(slot.staff, slot.slot.start) for slot in found}
         assert query == queries[-1]
 
