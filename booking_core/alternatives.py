@@ -106,7 +106,7 @@ class Lost:
         version: Of the rules; None where it is not known, so that nothing can be remembered.
         turned_down: What is not to be offered, a staff member's id and seconds since 1970.
         limit: How many alternatives are wanted.
-        asked: The parameters of `nearest_free`.
+        others: What `nearest_free` is told besides.
     """
 
     day: Key
@@ -116,7 +116,19 @@ class Lost:
     version: int | None
     turned_down: set[tuple[int, int]]
     limit: int
-    asked: dict[str, object]
+    others: dict[str, object]
+
+    @property
+    def asked(self) -> dict[str, object]:
+        """The parameters of `nearest_free`."""
+        return self.others | {
+            "now": self.now,
+            "wanted": self.start,
+            "staff_id": self.staff_id,
+            "refused_staff": [who for who, _ in self.turned_down],
+            "refused_starts": [at for _, at in self.turned_down],
+            "limit": self.limit,
+        }
 
 
 @dataclass(frozen=True, slots=True)

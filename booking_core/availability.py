@@ -163,24 +163,18 @@ class Availability:
         unwanted = [(moves.staff_id, moves.slot.start)] if moves else []
         unwanted.extend((each.staff_id, each.slot.start) for each in check_refused(refused))
         turned_down = {(who, seconds(at)) for who, at in unwanted}
-        now = in_utc(self._clock())
         self._zones.add(time_zone)
         zones = self._zones.copy()  # all of them: a location may have moved to another one
-        asked = _service(service_id) | {
+        others = _service(service_id) | {
             "location_id": None,  # anywhere
             **where,
-            "now": now,
-            "wanted": start,
-            "staff_id": staff_id,
             "moved_id": moves.id if moves else None,
-            "refused_staff": [who for who, _ in turned_down],
-            "refused_starts": [at for _, at in turned_down],
-            "limit": limit,
             **_window(Slot(morning, start + FARTHEST), zones),
         }
         # Zones are only ever added, so that their number tells which they were.
         day = Key(service_id, location_id, morning, len(zones))
-        lost = Lost(day, start, staff_id, now, version, turned_down, limit, asked)
+        now = in_utc(self._clock())
+        lost = Lost(day, start, staff_id, now, version, turned_down, limit, others)
         return self._alternatives.to(lost)
 
     def candidates(

@@ -106,11 +106,12 @@ _STARTABLE = """
             WHERE lower(piece) <= upper(piece) - lasts
            ) AS possible"""
 
-FREE = """
+# What appointments keep from starting, as a multirange: an aggregate.
+BUSY = "range_agg(tstzrange(lower(blocked) - {blocks}, upper(blocked) + {sets_up}, '()'))"
+
+_FREE = """
      CROSS JOIN LATERAL (
-           SELECT startable - coalesce(
-                      range_agg(tstzrange(lower(blocked) - blocks, upper(blocked) + sets_up, '()')),
-                      '{{}}') AS free
+           SELECT startable - coalesce({busy}, '{{}}') AS free
              FROM appointment
             WHERE appointment.staff_id = staff.id AND status = 'confirmed'
               AND blocked && tstzrange(lower(askable) - sets_up, upper(askable) + blocks)
@@ -205,6 +206,15 @@ def askable(earliest: str, latest: str) -> str:
     )
 
 
+def free(others: str = "") -> str:
+    """Return what adds the multirange `free` to `startable`.
+
+    Args:
+        others: A condition, for who does not count all appointments.
+    """
+    return _FREE.format(busy=BUSY.format(blocks="blocks", sets_up="sets_up"), others=others)
+
+
 def runs_within(multirange: str) -> str:
     """Return what lists the starts on the grid within a multirange, as runs."""
     return _RUNS.format(multirange=multirange, clock=_CLOCK)
@@ -224,7 +234,7 @@ def runs(whose: str) -> str:
         team=TEAM.format(columns="", whose=whose),
         members=MEMBERS,
         startable=askable(EARLIEST, LATEST),
-        free=FREE.format(others=""),
+        free=free(),
         runs=runs_within("free"),
     )
 

@@ -21,12 +21,13 @@ from __future__ import annotations
 import re
 
 from booking_core.free_time import (
+    BUSY,
     EARLIEST,
-    FREE,
     MEMBERS,
     TEAM,
     WANTED,
     askable,
+    free,
     runs_within,
     startable,
 )
@@ -37,6 +38,8 @@ _SOMEWHERE = """
             AND (%(location_id)s::integer IS NULL
                  OR staff.location_id = %(location_id)s::integer)"""
 
+# An appointment that is to be moved is not in its own way.
+_OTHERS = "AND id IS DISTINCT FROM %(moved_id)s::bigint"
 _REFUSED = """unnest(%(refused_staff)s::integer[], %(refused_starts)s::bigint[])
                                  AS refused (who, at)"""
 
@@ -136,7 +139,7 @@ _FIRST_FREE = """
           WHERE NOT EXISTS (
                 SELECT FROM appointment
                  WHERE staff_id = who AND status = 'confirmed'
-                   AND id IS DISTINCT FROM %(moved_id)s::bigint
+                   {others}
                    AND blocked && tstzrange(to_timestamp(start) - {sets_up},
                                             to_timestamp(start) + {blocks})
                 OFFSET 0)"""
@@ -146,11 +149,10 @@ _FIRST_FREE = """
 _FREE_RUNS = """
          SELECT who, start
            FROM (SELECT who, place, (
-                        SELECT range_agg(tstzrange(lower(blocked) - {blocks},
-                                                   upper(blocked) + {sets_up}, '()'))
+                        SELECT {busy}
                           FROM appointment
                          WHERE staff_id = who AND status = 'confirmed'
-                           AND id IS DISTINCT FROM %(moved_id)s::bigint
+                           {others}
                            AND blocked && tstzrange(
                                    to_timestamp(%(earliest_run)s::float8) - {sets_up},
                                    to_timestamp(%(latest_run)s::float8) + {blocks})
@@ -179,7 +181,7 @@ def _nearest() -> str:
         team=TEAM.format(columns=f", {place} AS place", whose=_SOMEWHERE),
         members=MEMBERS,
         startable=askable(f"greatest({EARLIEST}, {WANTED} - {radius})", f"{WANTED} + {radius}"),
-        free=FREE.format(others="AND id IS DISTINCT FROM %(moved_id)s::bigint"),
+        free=free(_OTHERS),
         runs=runs_within("free"),
         refused=_REFUSED,
         small_team=SMALL_TEAM,
@@ -188,11 +190,16 @@ def _nearest() -> str:
 
 
 def _remembered(query: str) -> str:
+    lengths = {
+        "sets_up": "make_interval(secs => %(sets_up)s::float8)",
+        "blocks": "make_interval(secs => %(blocks)s::float8)",
+    }
     return _REMEMBERED.format(
         arguments=_arguments,
         remembered=query.format(
-            sets_up="make_interval(secs => %(sets_up)s::float8)",
-            blocks="make_interval(secs => %(blocks)s::float8)",
+            **lengths,
+            busy=BUSY.format(**lengths),
+            others=_OTHERS,
             refused=_REFUSED,
             wanted=WANTED,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -129,7 +130,7 @@ def losers(losing: Losing) -> Figure:
             textcoords="offset points", ha="right", fontsize=8.5,
         )  # fmt: skip
         tables = losing.by_loser().groupby("where", sort=False)
-        for (where, table), (colour, marker, line) in zip(tables, LINES, strict=False):
+        for (where, table), (colour, marker, line) in zip(tables, cycle(LINES), strict=False):
             _line(axis, table, "loser", MULTIPLES, str(where),
                   color=colour, marker=marker, linestyle=line)  # fmt: skip
         axis.set_xlabel("who loses on that day, one after the other")

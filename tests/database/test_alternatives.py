@@ -159,6 +159,16 @@ def _crowd(desk: Desk, keep: list[tuple[str, datetime]], until: datetime = NOW +
         )
 
 
+def _take_all(desk: Desk, start: datetime, end: datetime) -> None:
+    """Take everybody's time from one moment to another."""
+    desk.execute(
+        "INSERT INTO appointment (staff_id, service_id, client, during, blocked, request_digest)"
+        " SELECT id, 1, 'crowd', taken, taken, '' FROM staff, tstzrange(:start, :end) AS taken",
+        start=start,
+        end=end,
+    )
+
+
 @pytest.mark.parametrize("days", [1, 6, 20, 80])
 def test_alternatives_are_found_however_far_away(desk: Desk, days: int) -> None:
     """At least three where they exist, be they weeks away."""
@@ -325,16 +335,7 @@ def test_an_empty_afternoon_does_not_hide_a_full_morning(
     """Who loses in the morning, after others who lost in the afternoon, is answered as quickly."""
     morning = TEN + hours * HOUR
     service = desk.service(offers=2)
-    for name in ("Amara", "Bruno", "Chidi"):
-        desk.execute(
-            "INSERT INTO appointment"
-            " (staff_id, service_id, client, during, blocked, request_digest)"
-            " SELECT :staff_id, 1, 'crowd', taken, taken, ''"
-            " FROM tstzrange(:start, :end) AS taken",
-            staff_id=desk.salon.staff[name],
-            start=TEN - 2 * HOUR,
-            end=TEN + 4 * HOUR,
-        )
+    _take_all(desk, TEN - 2 * HOUR, TEN + 4 * HOUR)
     afternoon = TEN + 6 * HOUR
     service.book(**desk.ask(staff="Chidi", start=afternoon))
     for _ in ONE_AFTER_THE_OTHER:
@@ -363,13 +364,7 @@ def test_what_is_booked_outside_the_opening_hours_is_in_the_way(
     desk: Desk, queries: list[str], busy_from: float, busy_until: float, wanted: float
 ) -> None:
     """Set-up and buffer reach beyond the first and the last start of the day."""
-    desk.execute(
-        "INSERT INTO appointment (staff_id, service_id, client, during, blocked, request_digest)"
-        " SELECT id, 1, 'early or late', busy, busy, ''"
-        " FROM staff, tstzrange(:start, :end) AS busy",
-        start=TEN + (busy_from - 10) * HOUR,
-        end=TEN + (busy_until - 10) * HOUR,
-    )
+    _take_all(desk, TEN + (busy_from - 10) * HOUR, TEN + (busy_until - 10) * HOUR)
     availability = Availability(desk.engine, stopped_at(NOW))
     colour = desk.salon.services["Colour"]  # two hours, ten minutes before, fifteen after
     asked: dict[str, Any] = {"location_id": 1, "version": _version(desk)}
@@ -493,14 +488,7 @@ def test_what_a_large_team_may_do_is_learned_later(fresh: Database, queries: lis
     # is too much to remember.
     for hours, then in ((5, nearest.FREE_RUNS), (14 * 24, nearest.NEAREST)):
         desk.empty()
-        desk.execute(
-            "INSERT INTO appointment"
-            " (staff_id, service_id, client, during, blocked, request_digest)"
-            " SELECT id, 1, 'crowd', taken, taken, ''"
-            " FROM staff, tstzrange(:start, :end) AS taken",
-            start=TEN - 2 * HOUR,
-            end=TEN + hours * HOUR,
-        )
+        _take_all(desk, TEN - 2 * HOUR, TEN + hours * HOUR)
         expected = _lose(desk, desk.service())
         assert expected == _lose(desk, service)
         for _ in range(6):

@@ -90,7 +90,7 @@ def lost(start: datetime = TEN, **different: Any) -> Lost:  # noqa: ANN401 - `Lo
         "turned_down": set(),
         "limit": 5,
     } | different
-    return Lost(**given, asked={"wanted": start, "limit": given["limit"]})
+    return Lost(**given, others={})
 
 
 @pytest.mark.parametrize(("members", "searches"), [(1, 1), (5, 1), (6, 2), (20, 4), (100, 20)])
