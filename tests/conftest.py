@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from experiments.postgres import Database, ServerError, fresh_database, server
+from experiments.server.postgres import Database, ServerError, fresh_database, server
 
 settings.register_profile("full", max_examples=2000)  # --hypothesis-profile=full
 SANITIZE = Path(__file__).parent / "notebooks" / "sanitize.cfg"
@@ -23,9 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _need_server(items: list[pytest.Item]) -> bool:
-    return any(
-        item.path.parent.name == "database" or item.path.suffix == ".ipynb" for item in items
-    )
+    return any("database" in item.path.parts or item.path.suffix == ".ipynb" for item in items)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from booking_core import BookingService
     from booking_core.free_slots import FreeSlot
     from booking_core.requests import Booking
-    from experiments.verdicts import Verdicts
+    from experiments.show.verdicts import Verdicts
 
 HALF_A_DAY = timedelta(hours=12)
 HOUR = timedelta(hours=1)

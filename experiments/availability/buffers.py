@@ -19,13 +19,13 @@ from experiments.availability.tiny_salon import (
     offer,
     open_tiny_salons,
 )
-from experiments.salon import Salon
+from experiments.scenes.salon import Salon
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from experiments.postgres import Database
-    from experiments.verdicts import Verdicts
+    from experiments.server.postgres import Database
+    from experiments.show.verdicts import Verdicts
 
 DAY = date(2030, 1, 8)
 NOON = time(12)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from experiments.verdicts import Verdicts
+    from experiments.show.verdicts import Verdicts
 
 DAY = timedelta(days=1)
 

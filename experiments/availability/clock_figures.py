@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from booking_core.slots import instant
 from experiments.availability.clock_cases import answer
 from experiments.availability.diary import hours_since_midnight
-from experiments.figures import BLUE, GREEN, GREY, INK, STYLE, VERMILION
+from experiments.show.figures import BLUE, GREEN, GREY, INK, STYLE, VERMILION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.availability.cost_of_losing import PLAIN, WITH, WON
 from experiments.bench.listing import CELL
-from experiments.figures import BLUE, GREEN, INK, ORANGE, STYLE, VERMILION
+from experiments.show.figures import BLUE, GREEN, INK, ORANGE, STYLE, VERMILION
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,7 +26,7 @@ from booking_core import Booking, BookingConflict, BookingService
 from booking_core.wire import NOTHING, Wire
 from experiments.availability.shop import two_days_before
 from experiments.bench.large_salon import AT_ONE_PLACE, FIRST, NOW, SERVICE
-from experiments.stats import spread
+from experiments.show.stats import spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from experiments.availability.shop import Shop
     from experiments.bench.large_salon import LargeSalon
-    from experiments.verdicts import Verdicts
+    from experiments.show.verdicts import Verdicts
 
 PLAIN, WITH, WON = "lost, nothing offered", "lost, alternatives", "booked"
 WEEK = timedelta(days=7)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from booking_core import BookingService
     from experiments.availability.shop import Shop
-    from experiments.verdicts import Verdicts
+    from experiments.show.verdicts import Verdicts
 
 BOOKED = "booked"
 STEP = timedelta(minutes=5)

@@ -11,7 +11,7 @@ from experiments.bench.listing import CELL, INDEX
 
 if TYPE_CHECKING:
     from experiments.bench.listing import Listing
-    from experiments.verdicts import Verdicts
+    from experiments.show.verdicts import Verdicts
 
 LEAST_RATIO = 0.9  # of the best of the others
 MOST_MILLISECONDS = 3.0  # for one staff member's day

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from booking_core import BookingService
     from booking_core.free_slots import FreeSlot
-    from experiments.verdicts import Verdicts
+    from experiments.show.verdicts import Verdicts
 
 WEEK = timedelta(days=7)
 

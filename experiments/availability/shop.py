@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Self
 
-from experiments.salon import Salon, open_salon
+from experiments.scenes.salon import Salon, open_salon
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from booking_core import BookingService
-    from experiments.postgres import Database
+    from experiments.server.postgres import Database
 
 DAY = timedelta(days=1)
 

@@ -16,7 +16,7 @@ from booking_core.slots import instant
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table
 
-    from experiments.postgres import Database
+    from experiments.server.postgres import Database
 
 MINUTE = timedelta(minutes=1)
 HORIZON = timedelta(days=30)

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from experiments.availability.diary import hours_since_midnight
-from experiments.figures import BLUE, GREEN, HELD, INK, SKY, STYLE, VERMILION
+from experiments.show.figures import BLUE, GREEN, HELD, INK, SKY, STYLE, VERMILION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

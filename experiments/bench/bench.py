@@ -17,13 +17,13 @@ from experiments.bench.calendars import Calendars
 from experiments.bench.contenders import PGBENCH, Contender, everybody, find_contender
 from experiments.bench.pgbench import find_pgbench
 from experiments.bench.workloads import Cell, workloads
-from experiments.race import BadExperiment
-from experiments.stats import spread
+from experiments.race.race import BadExperiment
+from experiments.show.stats import spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from experiments.postgres import EmbeddedServer, Server
+    from experiments.server.postgres import EmbeddedServer, Server
 
 CELL = ["workload", "clients", "contender"]
 REFERENCES = ("pgbench_statements", "pgbench_function", "pgbench_advisory", "bare_insert")

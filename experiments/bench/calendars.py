@@ -11,15 +11,15 @@ from sqlalchemy.exc import ProgrammingError
 
 from booking_core import schema
 from experiments.bench.workloads import FIRST, STEP
-from experiments.history import DOUBLE_BOOKINGS
-from experiments.postgres import fresh_database
-from experiments.salon import plain
+from experiments.judge.history import DOUBLE_BOOKINGS
+from experiments.scenes.salon import plain
+from experiments.server.postgres import fresh_database
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from booking_core.strategies import Strategy
-    from experiments.postgres import EmbeddedServer, Server
+    from experiments.server.postgres import EmbeddedServer, Server
 
 # Long before what is measured. Without a history the planner would believe in an empty table,
 # read the whole of it for each check, and go on doing so in prepared statements as it grows.

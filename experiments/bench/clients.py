@@ -29,8 +29,8 @@ from booking_core.errors import (
     SlotBusy,
 )
 from experiments.bench.workloads import FIRST
-from experiments.crew import run_crew
-from experiments.salon import now
+from experiments.load.crew import run_crew
+from experiments.scenes.salon import now
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from booking_core.strategies import Strategy
     from experiments.bench.workloads import Cell
-    from experiments.crew import Gate
+    from experiments.load.crew import Gate
 
 SERVICE_ID = 1  # a plain salon offers one
 ANSWERED = ("booked", BookingConflict.outcome)

@@ -26,8 +26,8 @@ from experiments.bench import scripts
 from experiments.bench.clients import FAILED, drive
 from experiments.bench.pgbench import run_pgbench
 from experiments.bench.workloads import workloads
-from experiments.catalogue import UnknownStrategy, find_strategy
-from experiments.exhibits import Origin
+from experiments.scenes.catalogue import UnknownStrategy, find_strategy
+from experiments.scenes.exhibits import Origin
 
 if TYPE_CHECKING:
     from experiments.bench.calendars import Calendars

@@ -9,12 +9,12 @@ from sqlalchemy import text
 
 from booking_core import DEFAULT, schema
 from booking_core.availability import Availability
-from experiments.postgres import fresh_database
+from experiments.server.postgres import fresh_database
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from experiments.postgres import EmbeddedServer, Server
+    from experiments.server.postgres import EmbeddedServer, Server
 
 STAFF = 500
 AT_ONE_PLACE = 20

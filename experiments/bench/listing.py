@@ -22,15 +22,15 @@ from booking_core.availability import EPOCH_DAY, SETTINGS
 from booking_core.zones import clocks
 from experiments.bench.large_salon import AT_ONE_PLACE, FIRST, STAFF, LargeSalon
 from experiments.bench.listers import LISTERS, Question, Starts
-from experiments.race import BadExperiment
-from experiments.stats import spread
+from experiments.race.race import BadExperiment
+from experiments.show.stats import spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection
 
-    from experiments.postgres import EmbeddedServer, Server
+    from experiments.server.postgres import EmbeddedServer, Server
 
 CELL = ["appointments", "staff", "days"]
 WHOSE = {1: {"staff_id": 7}, AT_ONE_PLACE: {"location_id": 3}, STAFF: {}}

@@ -27,10 +27,10 @@ from booking_core.errors import BookingConflict
 from experiments.bench.calendars import Calendars
 from experiments.bench.clients import SERVICE_ID
 from experiments.bench.workloads import workloads
-from experiments.catalogue import find_strategy
-from experiments.connection import connect
-from experiments.salon import now
-from experiments.stats import spread
+from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.salon import now
+from experiments.server.connection import connect
+from experiments.show.stats import spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from booking_core.strategies import Strategy
-    from experiments.postgres import EmbeddedServer, Server
+    from experiments.server.postgres import EmbeddedServer, Server
 
 ATTEMPT = "an attempt"
 PROFILED = "an attempt under cProfile"

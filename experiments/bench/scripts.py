@@ -15,7 +15,7 @@ from booking_core.strategies.advisory import LOCK
 from booking_core.strategies.function import CLAIM
 from booking_core.wire import COMMIT
 from experiments.bench.workloads import FIRST, STEP
-from experiments.salon import DURATION
+from experiments.scenes.salon import DURATION
 
 # `members` and `places` are variables, and so is `rules_version`.
 PICK = rf"""

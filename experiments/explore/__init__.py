@@ -20,7 +20,7 @@ them before they leave, `schedules` is what remains of one, `matrix` plays many 
 from experiments.explore.explore import ATTEMPTS, SEARCHES, explore, explore_calls
 from experiments.explore.replaying import NotReproduced, replay, replays
 from experiments.explore.result import PROPERTIES, Result
-from experiments.explore.schedules import Counterexample, UnreadableSchedule
+from experiments.schedules.schedule import Counterexample, UnreadableSchedule
 
 __all__ = [
     "ATTEMPTS",

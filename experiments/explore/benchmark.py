@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from experiments.catalogue import find_strategy
-from experiments.explore import labels
 from experiments.explore.explore import explore
-from experiments.explore.spec import run_spec, to_spec
-from experiments.postgres import fresh_database
-from experiments.shapes import SHAPES
-from experiments.stage import Stage
-from experiments.stats import spread
+from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.shapes import SHAPES
+from experiments.scenes.stage import Stage
+from experiments.schedules import labels
+from experiments.schedules.spec import run_spec, to_spec
+from experiments.server.postgres import fresh_database
+from experiments.show.stats import spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

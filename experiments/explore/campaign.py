@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 from experiments.explore import narrate
 from experiments.explore.explorer import Explorer, Learnt, Run
 from experiments.explore.sampling import Following, Sampled
-from experiments.explore.schedules import Counterexample
+from experiments.schedules.schedule import Counterexample
 
 if TYPE_CHECKING:
     from collections.abc import Callable

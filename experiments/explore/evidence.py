@@ -16,9 +16,9 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from experiments.explore.matrix import cells, explore_cells, frame
-from experiments.figures import HELD, INK, NOT_RUN, STYLE, VERMILION, shapes_above
-from experiments.shapes import SHAPES
-from experiments.verdicts import Verdicts
+from experiments.scenes.shapes import SHAPES
+from experiments.show.figures import HELD, INK, NOT_RUN, STYLE, VERMILION, shapes_above
+from experiments.show.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +143,7 @@ def gather(  # noqa: PLR0913 - an experiment has as many parameters
     Args:
         strategies: Names of those under test.
         exhibits: The controls: name, shape and number of clients.
-        shapes: Names of `experiments.shapes.SHAPES`.
+        shapes: Names of `experiments.scenes.shapes.SHAPES`.
         clients: Numbers of clients: two exhaustively, more by the reduced search.
         compared: Strategies whose cells of two clients, which must be among `clients`, are explored
             by both searches.

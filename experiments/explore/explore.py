@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Literal, LiteralString
 
-from experiments.catalogue import find_strategy
 from experiments.explore.calls import CallsPlay
 from experiments.explore.campaign import Campaign, counterexample
 from experiments.explore.explorer import GUARD_SECONDS, MOST_STEPS, Explorer, Run
@@ -14,8 +13,9 @@ from experiments.explore.replaying import borrowed
 from experiments.explore.result import Result
 from experiments.explore.sampling import Sampled
 from experiments.explore.search import Systematic
-from experiments.race import BadExperiment
-from experiments.shapes import SHAPES
+from experiments.race.race import BadExperiment
+from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.shapes import SHAPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from booking_core.strategies import Strategy
-    from experiments.explore.schedules import Counterexample
-    from experiments.postgres import Database, EmbeddedServer, Server
+    from experiments.schedules.schedule import Counterexample
+    from experiments.server.postgres import Database, EmbeddedServer, Server
 
 Search = Literal["exhaustive", "reduced", "bounded", "sampled"]
 SEARCHES: tuple[Search, ...] = ("exhaustive", "reduced", "bounded", "sampled")
@@ -59,7 +59,7 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
 
     Args:
         strategy: A strategy, its class, its name, or `module:attribute`.
-        shape: A name of `experiments.shapes.SHAPES`.
+        shape: A name of `experiments.scenes.shapes.SHAPES`.
         clients: How many.
         search: `exhaustive`: every schedule. `reduced`: one of each kind. `bounded`: those with
             a few preemptions. `sampled`: some drawn at random.

@@ -18,22 +18,22 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
-from experiments.connection import connect
-from experiments.explore.blockers import Blockers
-from experiments.explore.clients import Client, Stuck
 from experiments.explore.plays import Ending, Judgement, Play
-from experiments.explore.recogniser import Recogniser
-from experiments.explore.steering import steered_engine
-from experiments.explore.turns import DEADLOCK, Turns
-from experiments.explore.written import Written
+from experiments.server.connection import connect
+from experiments.sql.recogniser import Recogniser
+from experiments.sql.written import Written
+from experiments.steer.blockers import Blockers
+from experiments.steer.clients import Client, Stuck
+from experiments.steer.steering import steered_engine
+from experiments.steer.turns import DEADLOCK, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import sqlalchemy
 
-    from experiments.explore.steering import Park, SteeredConnection, Turn
-    from experiments.postgres import Database
+    from experiments.server.postgres import Database
+    from experiments.steer.steering import Park, SteeredConnection, Turn
 
     Chooser = Callable[[Turns], int | None]
 

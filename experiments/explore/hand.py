@@ -21,20 +21,21 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
-from experiments.catalogue import find_strategy
-from experiments.connection import connect
-from experiments.explore import labels, narrate
+from experiments.explore import narrate
 from experiments.explore.explorer import Explorer, Learnt, Run
 from experiments.explore.plays import BookingPlay, Judgement
 from experiments.explore.view import Standing, View
-from experiments.postgres import fresh_database
-from experiments.shapes import SHAPES
+from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.shapes import SHAPES
+from experiments.schedules import labels
+from experiments.server.connection import connect
+from experiments.server.postgres import fresh_database
 
 if TYPE_CHECKING:
     from booking_core.strategies import Strategy
-    from experiments.explore.schedules import Step
-    from experiments.explore.steering import Turn
-    from experiments.explore.turns import Turns
+    from experiments.schedules.schedule import Step
+    from experiments.steer.steering import Turn
+    from experiments.steer.turns import Turns
 
 ATTEMPTS = 3
 SECONDS = 30
@@ -61,7 +62,7 @@ class Hand:
 
     Args:
         strategy: A strategy, its class, or its name.
-        shape: A name of `experiments.shapes.SHAPES`.
+        shape: A name of `experiments.scenes.shapes.SHAPES`.
         clients: How many.
 
     Attributes:

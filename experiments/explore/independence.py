@@ -24,13 +24,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from experiments.explore.statements import ALL, KEY_SHARE, NO_KEY_UPDATE, TABLE_MODES, UPDATE
+from experiments.sql.statements import ALL, KEY_SHARE, NO_KEY_UPDATE, TABLE_MODES, UPDATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from experiments.explore.statements import Statement
-    from experiments.explore.steering import Turn
+    from experiments.sql.statements import Statement
+    from experiments.steer.steering import Turn
 
 _ROW_CONFLICT = 5
 # Manual: table 13.2, Conflicting Lock Modes.

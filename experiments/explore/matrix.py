@@ -21,8 +21,8 @@ from booking_core.errors import UnsupportedServer
 from booking_core.strategies import STRATEGIES
 from experiments.explore.explore import ATTEMPTS, LIMIT, Search, explore
 from experiments.explore.result import Result
-from experiments.postgres import Database, fresh_database, server
-from experiments.shapes import SHAPES
+from experiments.scenes.shapes import SHAPES
+from experiments.server.postgres import Database, fresh_database, server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

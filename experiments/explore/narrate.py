@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.pq import ExecStatus
 
-from experiments.explore.schedules import Breach, Step
+from experiments.schedules.schedule import Breach, Step
 
 if TYPE_CHECKING:
     from experiments.explore.explorer import Run
-    from experiments.explore.schedules import StoredRow
-    from experiments.explore.steering import Turn
+    from experiments.schedules.schedule import StoredRow
+    from experiments.steer.steering import Turn
 
 _MOST_ROWS = 20
 

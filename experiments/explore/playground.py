@@ -21,21 +21,21 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from markupsafe import escape
 
-from experiments.catalogue import find_strategy
-from experiments.explore import labels
-from experiments.explore.drawing import drawing
 from experiments.explore.explore import explore
 from experiments.explore.result import PROPERTIES
-from experiments.explore.transcript import described, transcript
-from experiments.results import show_figure, show_html, show_table
-from experiments.shapes import SHAPES
+from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.shapes import SHAPES
+from experiments.schedules import labels
+from experiments.schedules.drawing import drawing
+from experiments.schedules.transcript import described, transcript
+from experiments.show.results import show_figure, show_html, show_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from booking_core.strategies import Strategy
     from experiments.explore.result import Result
-    from experiments.explore.schedules import Counterexample
+    from experiments.schedules.schedule import Counterexample
 
 CROWDED = ("overlapping", "same_slot", "same_key")
 """Shapes in which every client wants what the others want; some faults need three of them."""
@@ -119,7 +119,7 @@ def try_out(
 
     Args:
         strategy: A strategy, its class, or its name; it need not be registered anywhere.
-        shapes: Names of `experiments.shapes.SHAPES`.
+        shapes: Names of `experiments.scenes.shapes.SHAPES`.
         show: Whether to show it, or only to return it.
 
     Raises:

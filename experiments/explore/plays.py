@@ -1,8 +1,8 @@
 """What is played: the clients' code, how every run begins, and what is made of its end.
 
-`BookingPlay` plays a scene on a stage (`experiments.stage`). A run begins as `Stage.reset` leaves
-the tables; since there are hundreds of runs a second, that state is stored once and put back
-with one round trip, the same one that brings the rows of the run before.
+`BookingPlay` plays a scene on a stage (`experiments.scenes.stage`). A run begins as `Stage.reset`
+leaves the tables; since there are hundreds of runs a second, that state is stored once and put
+back with one round trip, the same one that brings the rows of the run before.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from itertools import combinations
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
-from experiments import history
 from experiments.explore.beginning import Beginning
-from experiments.explore.schedules import ClientReply, StoredRow
-from experiments.history import Reply, Row
-from experiments.linearize import Operation, linearizable
-from experiments.shapes import Place
-from experiments.stage import Answer, Stage
+from experiments.judge import history
+from experiments.judge.history import Reply, Row
+from experiments.judge.linearize import Operation, linearizable
+from experiments.scenes.shapes import Place
+from experiments.scenes.stage import Answer, Stage
+from experiments.schedules.schedule import ClientReply, StoredRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from booking_core.strategies import Strategy
-    from experiments.shapes import Call, Scene
+    from experiments.scenes.shapes import Call, Scene
 
 THROUGH = ("booked", "conflict", "cancelled")
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from experiments.catalogue import find_strategy
 from experiments.explore.campaign import counterexample as written
 from experiments.explore.explorer import Explorer
 from experiments.explore.plays import BookingPlay
 from experiments.explore.result import Result
 from experiments.explore.sampling import Following
-from experiments.explore.schedules import Counterexample
-from experiments.postgres import Database, fresh_database
-from experiments.shapes import SHAPES
+from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.shapes import SHAPES
+from experiments.schedules.schedule import Counterexample
+from experiments.server.postgres import Database, fresh_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from experiments.postgres import EmbeddedServer, Server
+    from experiments.server.postgres import EmbeddedServer, Server
 
 
 class NotReproduced(Exception):

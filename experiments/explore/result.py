@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from experiments.history import Faults
+from experiments.judge.history import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from experiments.explore.schedules import Counterexample
+    from experiments.schedules.schedule import Counterexample
 
 PROPERTIES = [each.name for each in fields(Faults)]
 

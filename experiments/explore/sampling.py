@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from experiments.explore.explorer import Explorer, Run
-    from experiments.explore.turns import Turns
+    from experiments.steer.turns import Turns
 
 
 class Following:

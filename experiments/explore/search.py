@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from experiments.explore.explorer import Explorer, Run
-    from experiments.explore.steering import Turn
-    from experiments.explore.turns import Turns
+    from experiments.steer.steering import Turn
+    from experiments.steer.turns import Turns
 
 
 class Choice(NamedTuple):

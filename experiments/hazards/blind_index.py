@@ -24,9 +24,9 @@ from sqlalchemy import Engine, exc, text
 
 from booking_core.strategies.optimistic import Serializable
 from experiments.hazards.hazard import Hazard, never
-from experiments.postgres import fresh_database
-from experiments.shapes import SHAPES
-from experiments.stage import Stage
+from experiments.scenes.shapes import SHAPES
+from experiments.scenes.stage import Stage
+from experiments.server.postgres import fresh_database
 
 if TYPE_CHECKING:
     from booking_core.strategies import Strategy

@@ -44,10 +44,10 @@ from booking_core.strategies.constraint import Exclusion
 from experiments.hazards.deadlocks import deadlock_engine
 from experiments.hazards.hazard import Hazard, never, side
 from experiments.hazards.together import together
-from experiments.onlooker import Onlooker, until
-from experiments.postgres import fresh_database
-from experiments.shapes import SHAPES
-from experiments.stage import Stage
+from experiments.scenes.shapes import SHAPES
+from experiments.scenes.stage import Stage
+from experiments.server.postgres import fresh_database
+from experiments.waiting.onlooker import Onlooker, until
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

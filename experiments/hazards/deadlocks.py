@@ -9,7 +9,7 @@ from sqlalchemy import exc, text
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from experiments.postgres import Database
+    from experiments.server.postgres import Database
 
 _SET = "SET LOCAL deadlock_timeout = {}"
 _SHOW = text("SELECT setting::integer FROM pg_settings WHERE name = 'deadlock_timeout'")

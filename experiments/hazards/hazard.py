@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pandas.api.types import is_float_dtype, is_integer_dtype
 
-from experiments.stats import Spread, spread
-from experiments.verdicts import Verdict
+from experiments.show.stats import Spread, spread
+from experiments.show.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from experiments.verdicts import Verdicts
+    from experiments.show.verdicts import Verdicts
 
 
 @dataclass(frozen=True, slots=True)

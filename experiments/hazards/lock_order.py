@@ -26,10 +26,10 @@ from booking_core.strategies.advisory import CALENDARS, Advisory
 from experiments.hazards.deadlocks import deadlock_engine
 from experiments.hazards.hazard import Hazard, never, side
 from experiments.hazards.together import together
-from experiments.onlooker import until
-from experiments.postgres import fresh_database
-from experiments.shapes import SHAPES
-from experiments.stage import Stage
+from experiments.scenes.shapes import SHAPES
+from experiments.scenes.stage import Stage
+from experiments.server.postgres import fresh_database
+from experiments.waiting.onlooker import until
 
 if TYPE_CHECKING:
     from booking_core.transaction import BookingTransaction

@@ -20,15 +20,15 @@ from booking_core.retry import RetryPolicy
 from booking_core.strategies import DEFAULT
 from experiments.hazards.hazard import Hazard, never, side
 from experiments.hazards.together import timed
-from experiments.onlooker import Onlooker, held
-from experiments.postgres import fresh_database
-from experiments.shapes import SHAPES
-from experiments.stage import Stage
+from experiments.scenes.shapes import SHAPES
+from experiments.scenes.stage import Stage
+from experiments.server.postgres import fresh_database
+from experiments.waiting.onlooker import Onlooker, held
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from experiments.stage import Answer
+    from experiments.scenes.stage import Answer
 
 WITHOUT, WITH, ONE_TRY = "no lock_timeout", "lock_timeout", "lock_timeout, one try"
 TOLD = "SLOT_BUSY"

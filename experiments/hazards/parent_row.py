@@ -21,10 +21,10 @@ from sqlalchemy import text
 from booking_core.strategies import DEFAULT
 from experiments.hazards.hazard import Hazard, never, side
 from experiments.hazards.together import timed
-from experiments.onlooker import Onlooker, until
-from experiments.postgres import fresh_database
-from experiments.shapes import SHAPES
-from experiments.stage import Stage
+from experiments.scenes.shapes import SHAPES
+from experiments.scenes.stage import Stage
+from experiments.server.postgres import fresh_database
+from experiments.waiting.onlooker import Onlooker, until
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

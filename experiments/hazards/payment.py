@@ -20,14 +20,14 @@ import pandas as pd
 from booking_core.strategies import DEFAULT
 from experiments.hazards.hazard import Hazard, never, side
 from experiments.hazards.together import together
-from experiments.postgres import fresh_database
-from experiments.shapes import OPENING, STEP, Call, Place, Scene
-from experiments.stage import Stage
-from experiments.verdicts import Verdict
+from experiments.scenes.shapes import OPENING, STEP, Call, Place, Scene
+from experiments.scenes.stage import Stage
+from experiments.server.postgres import fresh_database
+from experiments.show.verdicts import Verdict
 
 if TYPE_CHECKING:
     from booking_core.booking import BookingService
-    from experiments.stage import Answer
+    from experiments.scenes.stage import Answer
 
 INSIDE, BEFORE, AFTER = "inside the lock", "pay, then book", "book, then pay"
 

@@ -17,9 +17,9 @@ import pandas as pd
 from booking_core.strategies import DEFAULT
 from booking_core.strategies.optimistic import Serializable
 from experiments.hazards.hazard import Hazard, never, side
-from experiments.postgres import fresh_database
-from experiments.race import races
-from experiments.verdicts import Verdict
+from experiments.race.race import races
+from experiments.server.postgres import fresh_database
+from experiments.show.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

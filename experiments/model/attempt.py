@@ -1,7 +1,6 @@
 """One attempt at a booking, as the server sees it: statement after statement, and the rivals.
 
-What a strategy does when it meets a rival follows from its traits; `experiments.simulate` tells
-the rules.
+What a strategy does when it meets a rival follows from its traits; `simulate` tells the rules.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import pandas as pd
 
 from experiments.model.cells import Cell, Site
 from experiments.model.law import law
-from experiments.simulate import Simulation, simulate
+from experiments.model.simulate import Simulation, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from experiments.race import BadExperiment
+from experiments.race.race import BadExperiment
 
 SPREAD_CALENDARS = 100
 WORKLOADS = {

@@ -24,10 +24,10 @@ from booking_core.errors import BookingError
 from booking_core.transaction import do_nothing
 from experiments.bench.clients import SERVICE_ID
 from experiments.bench.workloads import FIRST, PLACES, STEP
-from experiments.crew import run_crew
+from experiments.load.crew import run_crew
 from experiments.model.answers import Answers, Row
 from experiments.model.visitor import PRACTICE, OneByOne
-from experiments.salon import now
+from experiments.scenes.salon import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from booking_core.strategies import Strategy
-    from experiments.crew import Gate
+    from experiments.load.crew import Gate
     from experiments.model.cells import Cell
 
 POOL_SECONDS = 120

@@ -12,13 +12,13 @@ from sqlalchemy import NullPool, create_engine
 
 from booking_core.strategies.advisory import CALENDARS
 from booking_core.wire import Wire
-from experiments.connection import connect
 from experiments.model.calibration import Rests
 from experiments.model.recording import CLOCK, MICRO, record
 from experiments.model.scripts import BEGIN
 from experiments.model.times import Times
 from experiments.model.visitor import PRACTICE, Visitor, processor_seconds
-from experiments.onlooker import Onlooker
+from experiments.server.connection import connect
+from experiments.waiting.onlooker import Onlooker
 
 if TYPE_CHECKING:
     from sqlalchemy import URL

@@ -12,7 +12,7 @@ from math import log
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from experiments.simulate import simulate
+from experiments.model.simulate import simulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

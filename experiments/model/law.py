@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from math import exp, expm1, inf
 from typing import TYPE_CHECKING
 
-from experiments.catalogue import find_strategy
+from experiments.scenes.catalogue import find_strategy
 
 if TYPE_CHECKING:
     from booking_core.strategies import Strategy

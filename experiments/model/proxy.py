@@ -23,8 +23,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
-from experiments.connection import ServerError
-from experiments.watchdog import remove_scratch_folder, scratch_folder
+from experiments.server.connection import ServerError
+from experiments.server.watchdog import remove_scratch_folder, scratch_folder
 
 if TYPE_CHECKING:
     from sqlalchemy import URL

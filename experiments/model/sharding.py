@@ -13,7 +13,7 @@ import pandas as pd
 from experiments.model.beyond import WORKERS
 from experiments.model.cells import Cell, Site
 from experiments.model.law import law, meeting_somebody
-from experiments.simulate import simulate
+from experiments.model.simulate import simulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,18 +13,18 @@ from tqdm.auto import tqdm
 
 from booking_core.errors import UnsupportedServer
 from experiments.bench.calendars import Calendars
-from experiments.catalogue import find_strategy
 from experiments.model.calibrate import calibrate
 from experiments.model.cells import Cell
 from experiments.model.clients import Turn, measure
 from experiments.model.fitting import fit
 from experiments.model.law import law
 from experiments.model.proxy import Proxy
+from experiments.model.simulate import simulate
 from experiments.model.validation import Validation
 from experiments.model.visitor import PRACTICE
-from experiments.postgres import server
-from experiments.results import environment
-from experiments.simulate import simulate
+from experiments.scenes.catalogue import find_strategy
+from experiments.server.postgres import server
+from experiments.show.results import environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from experiments.catalogue import find_strategy
 from experiments.model.law import law, mean_value
 from experiments.model.sharding import crossing_share
-from experiments.simulate import simulate
-from experiments.verdicts import Verdicts
+from experiments.model.simulate import simulate
+from experiments.scenes.catalogue import find_strategy
+from experiments.show.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from experiments.model.plans import Plan

@@ -16,7 +16,7 @@ from booking_core.session import Session
 from booking_core.transaction import do_nothing
 from experiments.bench.clients import SERVICE_ID
 from experiments.bench.workloads import FIRST, STEP
-from experiments.salon import now
+from experiments.scenes.salon import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

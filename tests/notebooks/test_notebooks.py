@@ -16,8 +16,8 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from experiments import profiles
-from experiments.redaction import Redactor
+from experiments.report import profiles
+from experiments.show.redaction import Redactor
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = {path.stem: path for path in sorted(FOLDER.glob("*.ipynb"))}

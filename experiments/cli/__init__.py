@@ -1,0 +1,1 @@
+"""The command `booking-lab`, a file a command."""

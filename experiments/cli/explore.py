@@ -1,0 +1,124 @@
+"""The command `booking-lab explore`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from experiments.cli.complaints import in_a_sentence
+from experiments.cli.options import shape_option, strategy_option
+from experiments.explore import ATTEMPTS, SEARCHES, explore, replay
+from experiments.scenes.shapes import SHAPES
+from experiments.schedules.transcript import transcript
+
+if TYPE_CHECKING:
+    from experiments.explore import Counterexample, Result
+
+READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+
+@click.command("explore")
+@strategy_option
+@shape_option
+@click.option("--clients", type=int, default=2, show_default=True, help="How many.")
+@click.option(
+    "--search",
+    type=click.Choice(SEARCHES),
+    default="exhaustive",
+    show_default=True,
+    help="Every schedule; one of each kind; those with few preemptions; or some at random.",
+)
+@click.option("--preemptions", type=int, default=2, show_default=True, help="For a bounded search.")
+@click.option("--schedules", type=int, default=500, show_default=True, help="For a sampled search.")
+@click.option("--seed", type=int, default=1, show_default=True, help="For a sampled search.")
+@click.option(
+    "--attempts", type=int, default=ATTEMPTS, show_default=True, help="Tries of a request, at most."
+)
+@click.option("--first", is_flag=True, help="End at the first counterexample.")
+@click.option("--save", type=WRITABLE, help="Write the counterexample to this JSON file.")
+@click.option(
+    "--replay", "replayed", type=READABLE, help="Play the counterexample of this file again."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def explore_command(  # noqa: PLR0913 - a command has as many options
+    *,
+    strategy: str,
+    shape: str,
+    clients: int,
+    search: Any,  # noqa: ANN401 - click has checked it
+    preemptions: int,
+    schedules: int,
+    seed: int,
+    attempts: int,
+    first: bool,
+    save: Path | None,
+    replayed: Path | None,
+    as_json: bool,
+) -> None:
+    """Try every order in which the clients' statements can run, on the real server.
+
+    The exit code is 1 where a property breaks, with the schedule that breaks it.
+
+    \b
+    Examples:
+      booking-lab explore --strategy advisory --shape overlapping
+      booking-lab explore --strategy key_of_start --shape overlapping --save broken.json
+      booking-lab explore --replay broken.json
+      booking-lab explore --strategy staff_row --clients 3 --search reduced --json
+    """
+    with in_a_sentence():
+        if replayed:
+            seen = replay(replayed)
+            click.echo(seen.to_json() if as_json else transcript(seen))
+            sys.exit(1)
+        result = explore(
+            strategy,
+            shape=shape,
+            clients=clients,
+            search=search,
+            preemptions=preemptions,
+            schedules=schedules,
+            seed=seed,
+            attempts=attempts,
+            stop_at_first=first,
+            progress=sys.stderr.isatty(),
+        )
+    if save and result.counterexample:
+        result.counterexample.save(save)
+    if as_json:
+        click.echo(json.dumps(result.as_dict(), indent=2))
+    else:
+        _print(result, result.counterexample)
+    sys.exit(0 if result.holds else 1)
+
+
+def _print(result: Result, found: Counterexample | None) -> None:
+    click.secho(
+        f"{result.strategy}, {SHAPES[result.shape].title}, {result.clients} clients: "
+        + ("holds" if result.holds else "BROKEN"),
+        bold=True,
+    )
+    extent = "complete" if result.complete else "not complete"
+    click.echo(
+        f"  {result.search}{', ' + result.bound if result.bound else ''}, {extent}: "
+        f"{result.schedules} schedules, {result.steps} steps, {result.seconds:.1f} s"
+    )
+    counts = {
+        "waits": result.waits,
+        "retries": result.retries,
+        "busy": result.busy,
+        "deadlocks": result.deadlocks,
+        "varied": result.varied,
+    }
+    click.echo("  " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+    for name, count in [*result.violations.items(), *result.broken.items()]:
+        click.secho(f"  {name.replace('_', ' ')} in {count} schedules", fg="red")
+    for note in result.notes:
+        click.echo(f"  {note}")
+    if found:
+        click.echo(f"\n{transcript(found)}")

@@ -1,0 +1,180 @@
+"""One client process of a load: its virtual users, each a thread.
+
+They share a booking service and its connections, as the threads of a web server do. They open
+their connections and practise before the load; then all processes meet at the gate, and every
+user starts at the same instant.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+from sqlalchemy import QueuePool, SingletonThreadPool, create_engine
+
+from booking_core.booking import BookingService
+from experiments.load.executors import SECOND, clock, executor, sleep_until
+from experiments.load.replies import Replies
+from experiments.load.users import VirtualUser
+from experiments.load.workload import Workload
+from experiments.scenes import salon
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from sqlalchemy import URL, Engine
+
+    from booking_core.strategies import Strategy
+    from experiments.load.crew import Gate
+    from experiments.load.plan import Plan
+
+_HEAD_START = SECOND // 50  # from the gate to the start, enough to wake every thread
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one process is to do.
+
+    Attributes:
+        url: The database.
+        strategy: How rivals are kept out.
+        plan: Of the whole load.
+        process: The process's number, from 0.
+        staff_ids: The salon's staff.
+        service_id: What is booked.
+    """
+
+    url: URL = field(repr=False)
+    strategy: Strategy
+    plan: Plan
+    process: int
+    staff_ids: list[int]
+    service_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What came of it.
+
+    Attributes:
+        records: The replies, as `experiments.load.replies` packs them.
+        details: The text of the first error of each kind.
+        dropped: Iterations that were due and did not begin.
+        vus: How many virtual users there were at the end.
+        cpu_s: Seconds of CPU that the process took from the start to its last reply.
+    """
+
+    records: bytes
+    details: dict[str, str]
+    dropped: int
+    vus: int
+    cpu_s: float
+
+
+class Hold:
+    """The time that a booking spends between check and insert; none until it is set."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> None:
+        """Spend it."""
+        if self.seconds:
+            time.sleep(self.seconds)
+
+
+class ClientProcess:
+    """The users of one process and what they share.
+
+    Args:
+        share: What they are to do.
+    """
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+        self._plan = share.plan
+        self._engine = _engine(share)
+        self._hold = Hold()
+        self._service = BookingService(
+            self._engine,
+            share.strategy,
+            clock=salon.now,
+            source=Random(f"{self._plan.seed}, process {share.process}"),  # noqa: S311 - no secret
+            offers=self._plan.offers,
+            before_record=self._hold,
+        )
+        self._workload = Workload(self._plan, share.staff_ids)
+        self._replies = Replies()
+        self._executor = executor(self._plan, share.process)
+        self._numbers = range(share.process, self._plan.most_vus, self._plan.crew)
+        self._threads = ThreadPoolExecutor(len(self._numbers))
+        self._lives: list[Future[None]] = []
+        self._start = 0
+
+    def run(self, gate: Gate) -> Part:
+        """Make ready, meet the others at the gate, and go on until there is nothing left to do."""
+        with self._threads:
+            first = self._plan.divided(self._plan.vus, self._share.process)
+            # Users wait twice: when they have practised, and for the start.
+            meeting = threading.Barrier(first + 1)
+            for _ in range(first):
+                self._add(meeting)
+            meeting.wait()
+            self._hold.seconds = self._plan.hold_ms / 1000
+            # What was there before is not searched for garbage while the load runs.
+            gc.collect()
+            gc.freeze()
+            gate.wait()
+            cpu = time.process_time()
+            self._start = clock() + _HEAD_START
+            meeting.wait()
+            self._executor.drive(self._start, self._add)
+        cpu = time.process_time() - cpu
+        gc.unfreeze()
+        self._engine.dispose()
+        for life in self._lives:
+            life.result()
+        return Part(
+            self._replies.records(),
+            self._replies.details,
+            self._executor.dropped,
+            len(self._lives),
+            cpu,
+        )
+
+    def _add(self, meeting: threading.Barrier | None = None) -> None:
+        if len(self._lives) < len(self._numbers):
+            number = self._numbers[len(self._lives)]
+            user = VirtualUser(number, self._share, self._service, self._workload, self._replies)
+            self._lives.append(self._threads.submit(self._live, user, meeting))
+
+    def _live(self, user: VirtualUser, meeting: threading.Barrier | None) -> None:
+        if meeting:
+            user.practise()
+            meeting.wait()
+            meeting.wait()
+            sleep_until(self._start)
+        for due in self._executor.due(self._start):
+            user.iterate(due)
+
+
+def work(share: Share, gate: Gate) -> Part:
+    """Run one process's part of a load."""
+    return ClientProcess(share).run(gate)
+
+
+def _engine(share: Share) -> Engine:
+    plan = share.plan
+    if plan.pool_size is None:  # every thread keeps its connection
+        return create_engine(share.url, poolclass=SingletonThreadPool, pool_size=plan.most_vus)
+    return create_engine(
+        share.url,
+        poolclass=QueuePool,
+        pool_size=plan.divided(plan.pool_size, share.process),
+        max_overflow=0,
+    )

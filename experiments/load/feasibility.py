@@ -1,0 +1,124 @@
+"""Whether a plan makes a load: what is wrong with it is said before anything starts."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from experiments.load.plan import EXECUTORS, OPERATIONS, SKEWS, Plan
+from experiments.race.race import SPARE_CONNECTIONS, BadExperiment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from booking_core.strategies import Strategy
+
+LIMITS = {
+    "vus": (1, 1000),
+    "max_vus": (1, 1000),
+    "iterations": (1, 1_000_000),
+    "duration_s": (0.01, 86_400),
+    "rate": (0.01, 100_000),
+    "staff": (1, 10_000),
+    "days": (1, 300),
+    "processes": (1, 64),
+    "pool_size": (1, 1000),
+    "hold_ms": (0, 60_000),
+    "offers": (0, 100),
+}
+HEAVIEST = 1e6  # weight of an operation
+
+
+def feasible(plan: Plan, strategy: Strategy) -> Plan:
+    """Return the plan, in one process where the strategy can't travel to others.
+
+    Raises:
+        BadExperiment: It makes no load.
+    """
+    _check_limits(plan)
+    _check_mix(plan)
+    _check_executor(plan)
+    if plan.most_vus < plan.vus:
+        raise BadExperiment(f"max_vus is {plan.max_vus}, less than vus, which is {plan.vus}.")
+    if plan.crew > min(plan.vus, plan.connections):
+        raise BadExperiment(
+            f"{plan.crew} processes need a VU and a connection each; there are {plan.vus} VUs "
+            f"and {plan.connections} connections."
+        )
+    if _travels(strategy):
+        return plan
+    if plan.processes not in (None, 1):
+        raise BadExperiment(
+            f"Other processes can't import the strategy {strategy.name}. Put it into a module of "
+            "its own, or use one process."
+        )
+    return replace(plan, processes=1)
+
+
+def check_connections(plan: Plan, allowed: int) -> None:
+    """Make sure that a server which allows so many connections has enough.
+
+    Raises:
+        BadExperiment: It has not.
+    """
+    needed = plan.connections + SPARE_CONNECTIONS
+    if needed > allowed:
+        raise BadExperiment(
+            f"{plan.connections} connections for the VUs and {SPARE_CONNECTIONS} to spare are "
+            f"{needed}; this server allows {allowed}. Use fewer VUs or a smaller pool, or raise "
+            "its max_connections."
+        )
+
+
+def _check_limits(plan: Plan) -> None:
+    for name, (least, most) in LIMITS.items():
+        value = getattr(plan, name)
+        if value is not None and not least <= value <= most:
+            raise BadExperiment(f"{name} is {value}; it must lie between {least} and {most}.")
+
+
+def _check_mix(plan: Plan) -> None:
+    _check_words("operation", plan.mix, OPERATIONS)
+    _check_words("skew", [plan.skew], SKEWS)
+    weights = plan.mix.values()
+    if not any(weights) or not all(0 <= weight <= HEAVIEST for weight in weights):
+        raise BadExperiment(
+            f"The weights of a mix lie between 0 and {HEAVIEST:,.0f}, and one is not 0."
+        )
+    if plan.skew == "one_slot" and plan.mix.get("reschedule"):
+        raise BadExperiment("With one slot there is nowhere to reschedule to; use another skew.")
+
+
+def _check_executor(plan: Plan) -> None:
+    _check_words("executor", [plan.executor], EXECUTORS)
+    counted = plan.executor == "per-vu-iterations"
+    open_loop = plan.executor == "constant-arrival-rate"
+    for name, fits, needed in (
+        ("iterations", counted, False),
+        ("duration_s", True, not counted),
+        ("rate", open_loop, open_loop),
+        ("max_vus", open_loop, False),
+    ):
+        given = getattr(plan, name) is not None
+        if given and not fits:
+            raise BadExperiment(f"The executor {plan.executor} has no {name}.")
+        if needed and not given:
+            raise BadExperiment(f"The executor {plan.executor} needs {name}.")
+
+
+def _check_words(what: str, given: Iterable[str], known: tuple[str, ...]) -> None:
+    for word in given:
+        if word not in known:
+            raise BadExperiment(f"There is no {what} {word!r}. There are: {', '.join(known)}.")
+
+
+def _travels(strategy: Strategy) -> bool:
+    """Whether another process can be handed the strategy."""
+    if type(strategy).__module__ == "__main__":
+        return False
+    try:
+        pickle.dumps(strategy)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True

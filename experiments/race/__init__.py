@@ -1,0 +1,5 @@
+"""Races: clients on warm connections, released together, and what came of them."""
+
+from experiments.race.race import BadExperiment, RaceResult, race, races
+
+__all__ = ["BadExperiment", "RaceResult", "race", "races"]

@@ -1,0 +1,1 @@
+"""What is played: the salon, the shapes of requests, the stage, and every strategy by name."""

@@ -1,0 +1,217 @@
+"""Salons to experiment on: the one in `data/salon.toml`, and plain ones of any size.
+
+Experiments happen at fixed instants, never "now", so that a notebook shows the same salon
+whenever it is run.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import insert
+from sqlalchemy.dialects.postgresql import Range
+
+from booking_core import schema
+from booking_core.booking import BookingService
+from booking_core.schema import (
+    closure,
+    location,
+    offering,
+    service,
+    staff,
+    time_off,
+    working_hours,
+)
+from booking_core.slots import instant
+from booking_core.strategies import DEFAULT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from random import Random
+
+    from sqlalchemy import Connection, Table
+
+    from experiments.server.postgres import Database
+
+SALON = Path(__file__).parents[2] / "data" / "salon.toml"
+NOW = datetime(2030, 1, 6, 12, tzinfo=UTC)  # a Sunday, when experiments happen
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+# What plain salons book: the slot and its buffer take an hour and a quarter, on the quarter.
+DURATION = timedelta(hours=1)
+BUFFER = timedelta(minutes=15)
+GRID = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Salon:
+    """The ids of what was stored, by name."""
+
+    staff: dict[str, int]
+    services: dict[str, int]
+    locations: dict[str, int] = field(default_factory=dict)
+
+
+def now() -> datetime:
+    """Return the instant at which experiments happen."""
+    return NOW
+
+
+def load(connection: Connection, path: Path = SALON) -> Salon:
+    """Store the salon that a TOML file describes.
+
+    Args:
+        connection: To a database with the schema, in a transaction that the caller commits.
+        path: The file; `data/salon.toml` shows what it holds.
+    """
+    described = tomllib.loads(path.read_text(encoding="utf-8"))
+    zones = {place["name"]: ZoneInfo(place["time_zone"]) for place in described["location"]}
+    locations = {
+        place["name"]: _insert(
+            connection,
+            location,
+            name=place["name"],
+            time_zone=place["time_zone"],
+            minimum_notice=timedelta(hours=place["minimum_notice_hours"]),
+            horizon=timedelta(days=place["horizon_days"]),
+        )
+        for place in described["location"]
+    }
+    for place in described["location"]:
+        for closed in place.get("closures", ()):
+            _insert(
+                connection,
+                closure,
+                location_id=locations[place["name"]],
+                during=_during(closed, zones[place["name"]]),
+                reason=closed["reason"],
+            )
+    services = {
+        offered["name"]: _insert(
+            connection,
+            service,
+            name=offered["name"],
+            duration=timedelta(minutes=offered["duration_minutes"]),
+            buffer_before=timedelta(minutes=offered.get("buffer_before_minutes", 0)),
+            buffer_after=timedelta(minutes=offered["buffer_after_minutes"]),
+            grid=timedelta(minutes=offered["grid_minutes"]),
+        )
+        for offered in described["service"]
+    }
+    members = {}
+    for member in described["staff"]:
+        zone = zones[member["location"]]
+        staff_id = _insert(
+            connection, staff, name=member["name"], location_id=locations[member["location"]]
+        )
+        members[member["name"]] = staff_id
+        for name in member["services"]:
+            connection.execute(
+                insert(offering), {"staff_id": staff_id, "service_id": services[name]}
+            )
+        for kind in ("shift", "break"):
+            for hours in member.get(f"{kind}s", ()):
+                connection.execute(insert(working_hours), list(_weekly(staff_id, kind, hours)))
+        for off in member.get("time_off", ()):
+            _insert(
+                connection,
+                time_off,
+                staff_id=staff_id,
+                during=_during(off, zone),
+                reason=off["reason"],
+            )
+    return Salon(members, services, locations)
+
+
+def open_salon(
+    database: Database, clock: Callable[[], datetime] = now, source: Random | None = None
+) -> tuple[Salon, BookingService]:
+    """Make the salon of `data/salon.toml` ready for bookings, as one would in production.
+
+    Args:
+        database: An empty one.
+        clock: Tells the present instant.
+        source: For what the service draws.
+
+    Returns:
+        The salon, and a service with the default strategy and the exclusion constraint behind it.
+    """
+    engine = database.engine()
+    with engine.begin() as connection:
+        schema.create(connection, DEFAULT(), backstop=True)
+        stored = load(connection)
+    return stored, BookingService(engine, clock=clock, source=source)
+
+
+def plain(connection: Connection, size: int) -> Salon:
+    """Store a salon of so many staff members who work around the clock and offer one service.
+
+    Args:
+        connection: To a database with the schema, in a transaction that the caller commits.
+        size: How many staff members.
+    """
+    location_id = _insert(
+        connection,
+        location,
+        name="Anywhere",
+        time_zone="UTC",
+        minimum_notice=timedelta(),
+        horizon=timedelta(days=365),
+    )
+    service_id = _insert(
+        connection, service, name="Visit", duration=DURATION, buffer_after=BUFFER, grid=GRID
+    )
+    names = [f"Staff {number}" for number in range(1, size + 1)]
+    members = {
+        name: _insert(connection, staff, name=name, location_id=location_id) for name in names
+    }
+    connection.execute(
+        insert(offering),
+        [{"staff_id": member, "service_id": service_id} for member in members.values()],
+    )
+    connection.execute(
+        insert(working_hours),
+        [
+            {
+                "staff_id": member,
+                "weekday": weekday,
+                "kind": "shift",
+                "starts": time(),
+                "ends": time(),
+            }
+            for member in members.values()
+            for weekday in range(7)
+        ],
+    )
+    return Salon(members, {"Visit": service_id}, {"Anywhere": location_id})
+
+
+def _insert(connection: Connection, table: Table, **values: Any) -> int:  # noqa: ANN401 - a row's
+    key = connection.execute(insert(table).values(**values)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def _weekly(staff_id: int, kind: str, hours: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    for day in hours["days"]:
+        yield {
+            "staff_id": staff_id,
+            "weekday": DAYS.index(day),
+            "kind": kind,
+            "starts": time.fromisoformat(hours["from"]),
+            "ends": time.fromisoformat(hours["to"]),
+        }
+
+
+def _during(written: dict[str, str], zone: ZoneInfo) -> Range[datetime]:
+    return Range(_local(written["from"], zone), _local(written["to"], zone), bounds="[)")
+
+
+def _local(written: str, zone: ZoneInfo) -> datetime:
+    wall = datetime.fromisoformat(written)
+    return instant(wall.date(), wall.time(), zone)

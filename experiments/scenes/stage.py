@@ -1,0 +1,169 @@
+"""The stage: a database made for one strategy, on which a scene is played again and again.
+
+Whatever sets clients off (a barrier, a load generator, an explorer of schedules) uses the same
+stage: reset it, let every client `perform` its call, and have the round judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text, update
+
+from booking_core import schema
+from booking_core.booking import BookingService
+from booking_core.errors import BookingConflict, BookingError
+from experiments.judge.history import DOUBLE_BOOKINGS, Faults, Reply, Row, judge, read_rows
+from experiments.scenes import salon
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Engine
+
+    from booking_core.requests import Booking
+    from booking_core.strategies import Strategy
+    from experiments.scenes.shapes import Call, Place, Scene
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a call ended.
+
+    Attributes:
+        reply: What the client was told.
+        attempts: How many times the transaction was tried.
+        alternatives: How many were offered.
+        detail: The error's text, where there was one.
+    """
+
+    reply: Reply
+    attempts: int = 1
+    alternatives: int = 0
+    detail: str = ""
+
+
+class Stage:
+    """A scene's salon in an empty database.
+
+    Args:
+        control: An engine to the database, for preparing rounds and looking at rows.
+        strategy: What the schema is made for.
+        scene: What is played.
+        staff: How many staff members there are at least, for scenes that come later.
+        backstop: Whether the exclusion constraint stands behind the strategy. By default only
+            where the strategy needs it, or the constraint would hide its faults.
+
+    Attributes:
+        strategy: What the schema was made for.
+        scene: What the next `reset` begins; another scene may be put here.
+    """
+
+    def __init__(
+        self,
+        control: Engine,
+        strategy: Strategy,
+        scene: Scene,
+        *,
+        staff: int = 0,
+        backstop: bool | None = None,
+    ) -> None:
+        self._control = control
+        self.strategy = strategy
+        self.scene = scene
+        with control.begin() as connection:
+            schema.create(connection, strategy, backstop=backstop)
+            plain = salon.plain(connection, max(scene.staff, staff))
+            # Schedules quote the version; it is the same wherever they are played.
+            connection.execute(update(schema.rulebook).values(version=1))
+        self._staff_ids = list(plain.staff.values())
+        (self._service_id,) = plain.services.values()
+        self._usher = BookingService(control, strategy, clock=salon.now)
+        self._existing: list[int] = []
+        self._before: dict[int, Row] = {}
+
+    def service(self, engine: Engine, **options: Any) -> BookingService:  # noqa: ANN401 - its own
+        """Return a booking service for a client.
+
+        Args:
+            engine: The client's connections.
+            options: What else the service is to be told.
+        """
+        return BookingService(engine, self.strategy, clock=salon.now, **options)
+
+    def reset(self) -> None:
+        """Empty the calendars and book what the scene begins with."""
+        with self._control.begin() as connection:
+            connection.execute(text("TRUNCATE appointment RESTART IDENTITY CASCADE"))
+        self._existing = [
+            self._book(self._usher, place, f"Early {number}").appointment.id
+            for number, place in enumerate(self.scene.existing)
+        ]
+        self._before = self._rows()
+
+    def perform(self, service: BookingService, client: int) -> Answer:
+        """Make a client's call and return how it ended, whatever happens.
+
+        Args:
+            service: The client's.
+            client: Its number, which says what the scene lets it ask.
+        """
+        call = self.scene.calls[client]
+        try:
+            return self._perform(service, call, f"Client {client}")
+        except BookingConflict as error:
+            reply = Reply(error.outcome, taken_by=error.taken_by)
+            return Answer(reply, error.attempts, len(error.alternatives), str(error))
+        except BookingError as error:
+            return Answer(Reply(error.outcome), error.attempts, detail=f"{error.code}: {error}")
+        except Exception as error:  # noqa: BLE001 - a strategy under test may raise anything
+            return Answer(Reply("error"), detail=f"{type(error).__name__}: {error}")
+
+    def judge(self, answers: Sequence[Answer]) -> Faults:
+        """Check what the clients were told against the rows, now that everybody is done."""
+        with self._control.connect() as connection:
+            double_bookings = connection.execute(DOUBLE_BOOKINGS).scalar_one()
+        return judge(
+            self.scene.calls,
+            [answer.reply for answer in answers],
+            self._existing,
+            self._before,
+            self._rows(),
+            double_bookings=double_bookings,
+        )
+
+    def _perform(self, service: BookingService, call: Call, client: str) -> Answer:
+        if call.operation == "cancel":
+            assert call.existing is not None
+            cancelled = service.cancel(self._existing[call.existing])
+            return Answer(Reply("cancelled", cancelled.id))
+        assert call.place is not None
+        if call.operation == "reschedule":
+            assert call.existing is not None
+            booking = service.reschedule(
+                self._existing[call.existing],
+                start=call.place.start,
+                staff_id=self._staff_ids[call.place.staff],
+            )
+        else:
+            # One key means one request, so it must come from one client.
+            booking = self._book(service, call.place, call.key or client, call.key)
+        reply = Reply("booked", booking.appointment.id, replayed=booking.replayed)
+        return Answer(reply, booking.attempts)
+
+    def _book(
+        self, service: BookingService, place: Place, client: str, key: str | None = None
+    ) -> Booking:
+        return service.book(
+            staff_id=self._staff_ids[place.staff],
+            service_id=self._service_id,
+            start=place.start,
+            client=client,
+            key=key,
+        )
+
+    def _rows(self) -> dict[int, Row]:
+        staff = {staff_id: number for number, staff_id in enumerate(self._staff_ids)}
+        with self._control.connect() as connection:
+            return read_rows(connection, staff)

@@ -1,0 +1,1 @@
+"""What a notebook shows and saves: tables, figures, statistics, verdicts."""

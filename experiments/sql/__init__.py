@@ -1,0 +1,1 @@
+"""What a SQL statement touches, read off its text."""

@@ -1,0 +1,1 @@
+"""Clients whose every statement is held back until somebody else lets it go."""

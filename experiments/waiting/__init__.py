@@ -1,0 +1,1 @@
+"""Who waits for what, and what that does to others."""

@@ -1,0 +1,392 @@
+"""The explorer plays every order of statements, and survives whatever the code under test does."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from booking_core.strategies import Strategy
+from booking_core.transaction import BookingTransaction
+from experiments.explore import Counterexample, NotReproduced, explore, explore_calls, replay
+from experiments.explore.matrix import Cell, explore_cells, frame
+from experiments.scenes.exhibits import NoLock
+from experiments.server.postgres import Database
+
+COUNTER = """
+    CREATE TABLE counter (id serial PRIMARY KEY, value integer NOT NULL);
+    INSERT INTO counter (value) VALUES (0), (0)
+"""
+
+
+Empty = Callable[[], Database]
+
+
+@pytest.fixture
+def empty(database: Database) -> Empty:
+    """The module's database, emptied for each exploration."""
+    return database.clear
+
+
+def two_counted(_: list[object], rows: list[tuple[object, ...]]) -> str | None:
+    """Say whether a count was lost."""
+    return None if rows[0][1] == 2 else "lost_update"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "exhaustive", "reduced"),
+    [("no_lock", 20, 6), ("advisory", 6, 4), ("exclusion", 4, 4), ("serializable", 20, 14)],
+)
+def test_schedules_are_counted(empty: Empty, strategy: str, exhaustive: int, reduced: int) -> None:
+    """Every schedule is played exactly once; reduced, one of each kind, with the same outcomes."""
+    every = explore(strategy, attempts=2, on=empty())
+    one_of_each = explore(strategy, search="reduced", attempts=2, on=empty())
+
+    assert every.complete
+    assert one_of_each.complete
+    assert every.schedules == exhaustive
+    assert one_of_each.schedules == reduced
+    assert set(every.outcomes) == set(one_of_each.outcomes)
+
+
+@pytest.mark.parametrize(
+    ("exhibit", "shape", "broken"),
+    [
+        ("no_lock", "same_slot", "double_bookings"),
+        ("stale_snapshot", "same_slot", "double_bookings"),
+        ("released_early", "same_slot", "double_bookings"),
+        ("unique_start", "overlapping", "double_bookings"),
+        ("closed_bounds", "adjacent", "refused_neighbours"),
+    ],
+)
+def test_an_exhibit_is_refuted_by_a_simple_schedule(
+    empty: Empty, exhibit: str, shape: str, broken: str
+) -> None:
+    """Fewest preemptions first: the first counterexample has one at most."""
+    result = explore(exhibit, shape=shape, stop_at_first=True, on=empty())
+
+    assert not result.holds
+    assert result.counterexample is not None
+    assert broken in {breach.broke for breach in result.counterexample.breaches}
+    assert result.counterexample.preemptions <= 1
+
+
+def test_who_waits_for_whom_is_the_servers_word(empty: Empty) -> None:
+    """A waiting step names its blocker, and the step that ended the wait."""
+    result = explore("stale_snapshot", stop_at_first=True, on=empty())
+    assert result.counterexample
+    (waiting,) = [step for step in result.counterexample.steps if step.waited]
+    assert waiting.answered_at is not None
+    ended_by = result.counterexample.steps[waiting.answered_at]
+
+    assert waiting.waited_for == (ended_by.client,)
+    assert ended_by.kind == "commit"
+    assert waiting.begin == "BEGIN ISOLATION LEVEL REPEATABLE READ"
+
+
+def test_a_bounded_search_knows_its_bound(empty: Empty) -> None:
+    """Without preemptions clients run one after the other, and even no lock holds."""
+    assert explore("no_lock", search="bounded", preemptions=0, on=empty()).schedules == 2
+    assert explore("no_lock", search="bounded", preemptions=0, on=empty()).holds
+    assert not explore("no_lock", search="bounded", preemptions=1, on=empty()).holds
+
+
+def test_a_sample_depends_on_its_seed_alone(empty: Empty) -> None:
+    """Sampled schedules can be drawn again; a sample is never called complete."""
+    one, same, other = (
+        explore("no_lock", search="sampled", schedules=10, seed=seed, on=empty())
+        for seed in (1, 1, 2)
+    )
+
+    assert one.counterexample == same.counterexample
+    assert one.violations == same.violations
+    assert (one.steps, one.violations) != (other.steps, other.violations)
+    assert not one.complete
+    assert "probability" in one.bound
+
+
+def test_a_counterexample_replays_a_hundred_times_in_a_new_process(
+    empty: Empty, tmp_path: Path
+) -> None:
+    """A failing schedule is a value: nothing else of the exploration is needed."""
+    result = explore("stale_snapshot", stop_at_first=True, on=empty())
+    assert result.counterexample
+    path = tmp_path / "schedule.json"
+    result.counterexample.save(path)
+    code = (
+        "import sys; from experiments.explore import replays;"
+        "print(sum(1 for _ in replays(sys.argv[1], 100)))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "100"
+
+
+def test_a_replay_sees_the_same_again(empty: Empty) -> None:
+    """Steps, waits, replies and rows: the whole value."""
+    result = explore("no_lock", stop_at_first=True, on=empty())
+    assert result.counterexample
+
+    assert replay(result.counterexample, on=empty()) == result.counterexample
+
+
+def test_a_replay_that_goes_otherwise_says_so(empty: Empty) -> None:
+    """A schedule of another strategy can't be followed, or breaks nothing."""
+    result = explore("no_lock", stop_at_first=True, on=empty())
+    assert result.counterexample
+    values = result.counterexample.as_dict()
+    sound = Counterexample.from_dict(values | {"strategy": "advisory"})
+
+    with pytest.raises(NotReproduced):
+        replay(sound, on=empty())
+
+
+def test_the_matrix_runs_on_worker_processes() -> None:
+    """Cells come back in the order in which they were asked for, as a table too."""
+    wanted = [
+        Cell("no_lock", "adjacent", 2, "exhaustive"),
+        Cell("exclusion", "same_slot", 3, "reduced"),
+        Cell("no_lock", "same_slot", 2, "bounded"),
+    ]
+
+    table = frame(explore_cells(wanted, workers=2, progress=False))
+
+    assert list(table["strategy"]) == ["no_lock", "exclusion", "no_lock"]
+    assert list(table["holds"]) == [True, True, False]
+    assert list(table["complete"]) == [True, True, True]
+    assert json.loads(table.to_json(orient="records"))
+
+
+# Code that uses no booking service.
+
+
+def count_with_psycopg(engine: Engine) -> None:
+    """Read, add one, write: plain psycopg."""
+    connection = engine.raw_connection()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT value FROM counter WHERE id = 1")
+            (value,) = cursor.fetchone() or (0,)
+            cursor.execute("UPDATE counter SET value = %s WHERE id = 1", [value + 1])
+        connection.commit()
+    finally:
+        connection.close()
+
+
+class Base(DeclarativeBase):
+    """The ORM's tables."""
+
+
+class Counter(Base):
+    """A counter."""
+
+    __tablename__ = "counter"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[int]
+
+
+def count_with_orm(engine: Engine) -> None:
+    """Read, add one, write: SQLAlchemy's ORM."""
+    with Session(engine) as session, session.begin():
+        counter = session.get_one(Counter, 1)
+        counter.value += 1
+
+
+def count_safely(engine: Engine) -> None:
+    """Lock the row first."""
+    with Session(engine) as session, session.begin():
+        counter = session.get_one(Counter, 1, with_for_update=True)
+        counter.value += 1
+
+
+@pytest.mark.parametrize(
+    ("call", "right"),
+    [(count_with_psycopg, False), (count_with_orm, False), (count_safely, True)],
+)
+def test_any_code_can_be_explored(
+    empty: Empty, call: Callable[[Engine], object], *, right: bool
+) -> None:
+    """Plain psycopg and the ORM are steered like the booking service."""
+    result = explore_calls(
+        [call, call], setup=COUNTER, table="counter", check=two_counted, on=empty()
+    )
+
+    assert result.complete
+    assert result.holds == right
+    assert result.schedules > 2
+
+
+def lock_both(first: int, second: int) -> Callable[[Engine], str]:
+    """Two row locks, in an order of one's own."""
+
+    def call(engine: Engine) -> str:
+        with engine.begin() as connection:
+            for number in (first, second):
+                connection.execute(
+                    text("UPDATE counter SET value = value + 1 WHERE id = :id"), {"id": number}
+                )
+        return "done"
+
+    return call
+
+
+def test_a_deadlock_is_resolved_and_counted(empty: Empty) -> None:
+    """When all wait in a circle, PostgreSQL ends one, and the run goes on to its end."""
+    started = time.monotonic()
+
+    result = explore_calls(
+        [lock_both(1, 2), lock_both(2, 1)],
+        setup=COUNTER,
+        table="counter",
+        check=lambda _, rows: None if rows[0][1] in (1, 2) else "lost",
+        on=empty(),
+    )
+
+    assert result.holds
+    assert result.deadlocks > 0
+    assert result.repeated > 0
+    # Where we may not lower deadlock_timeout, every deadlock takes a second, and it is said so.
+    assert result.notes or time.monotonic() - started < 10
+
+
+# Code that is broken.
+
+
+class Raises(NoLock):
+    """Fails for a reason of its own."""
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """Raise."""
+        tx.connection.execute(text("SELECT id FROM appointment"))
+        raise ZeroDivisionError
+
+
+class Retries(NoLock):
+    """Sends the same statement for ever."""
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """Never stop, whatever error comes."""
+        while True:
+            try:
+                tx.connection.execute(text("SELECT id FROM appointment"))
+            except Exception:  # noqa: BLE001 - as bad as it gets
+                continue
+
+
+class Spins(NoLock):
+    """Stays in Python for ever."""
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """Never send anything."""
+        tx.connection.execute(text("SELECT id FROM appointment"))
+        while True:
+            pass
+
+
+class Sleeps(NoLock):
+    """Stays in the server for ever."""
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """Ask for an answer that doesn't come."""
+        tx.connection.execute(text("SELECT pg_sleep(3600)"))
+
+
+class Leaks(NoLock):
+    """Keeps a connection with an open transaction and a lock."""
+
+    kept: list[object] = []  # noqa: RUF012 - that is the fault
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """Open another connection and never give it back."""
+        connection = tx.connection.engine.connect()
+        connection.execute(text("SELECT pg_advisory_lock(1), id FROM appointment"))
+        self.kept.append(connection)
+
+
+class Dropped(NoLock):
+    """Is cut off by the server."""
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """End the session."""
+        tx.connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        (Retries, "sent more than"),
+        (Spins, "neither sent a statement nor ended"),
+        (Sleeps, "neither sent a statement nor ended"),
+    ],
+)
+def test_code_that_never_ends_is_a_clear_result(
+    empty: Empty, strategy: type[Strategy], words: str
+) -> None:
+    """No hang: the result says what was wrong, and the search is not called complete."""
+    started = time.monotonic()
+
+    result = explore(strategy, guard_seconds=0.5, most_steps=15, on=empty())
+
+    assert not result.holds
+    assert not result.complete
+    assert any(words in reason for reason in result.broken)
+    assert time.monotonic() - started < 15
+
+
+def test_code_that_fails_is_an_outcome_like_any_other(empty: Empty) -> None:
+    """An exception of the code under test is its answer; nobody else is disturbed."""
+    result = explore(Raises, on=empty())
+
+    assert result.complete
+    assert not result.holds
+    assert result.violations["lost_sales"] == result.schedules
+
+
+def test_a_connection_dropped_by_the_server_is_survived(empty: Empty) -> None:
+    """The next run has a new connection."""
+    result = explore(Dropped, on=empty())
+
+    assert result.complete
+    assert result.schedules >= 2
+    assert result.violations.keys() == {"lost_sales"}
+
+
+def test_a_leaked_connection_does_not_reach_the_next_run(empty: Empty) -> None:
+    """Its transaction is rolled back, its session lock let go."""
+    result = explore(Leaks, limit=6, guard_seconds=2, on=empty())
+
+    assert not result.broken
+    assert result.schedules == 6
+
+
+def test_nothing_is_left_in_the_server(empty: Empty) -> None:
+    """After an exploration that was cut short, a further one is as it should be."""
+    explore(Sleeps, guard_seconds=0.3, on=empty())
+
+    assert explore("advisory", on=empty()).holds
+
+
+def test_errors_of_psycopg_reach_the_code(empty: Empty) -> None:
+    """The code under test sees exactly what it would have seen."""
+    seen: list[object] = []
+
+    def call(engine: Engine) -> None:
+        with engine.connect() as connection:
+            try:
+                connection.execute(text("SELECT nonsense FROM counter"))
+            except Exception as error:  # noqa: BLE001 - whatever comes is looked at
+                seen.append(getattr(error, "orig", None))
+
+    explore_calls([call], setup=COUNTER, table="counter", check=lambda *_: None, on=empty())
+
+    assert all(isinstance(error, psycopg.errors.UndefinedColumn) for error in seen)
+    assert seen

@@ -1,0 +1,122 @@
+"""PostgreSQL's own isolationtester confirms what the explorer found."""
+
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+from booking_core.strategies import Strategy
+from experiments.explore import Counterexample, explore, replay
+from experiments.explore.benchmark import permutations_spec
+from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.shapes import SHAPES
+from experiments.scenes.stage import Stage
+from experiments.schedules.spec import (
+    NoTester,
+    NotExportable,
+    ScriptFailed,
+    find_tester,
+    rows,
+    run_spec,
+    to_spec,
+)
+from experiments.schedules.transcript import chosen
+from experiments.server.postgres import Database, fresh_database
+
+try:
+    find_tester()
+except NoTester as missing:
+    pytest.skip(str(missing), allow_module_level=True)
+
+EXHIBITS = [
+    ("no_lock", "same_slot", 2),
+    ("appointments_for_update", "same_slot", 2),
+    ("appointments_skip_locked", "same_slot", 2),
+    ("key_of_start", "overlapping", 2),
+    ("stale_snapshot", "same_slot", 2),
+    ("unique_start", "overlapping", 2),
+    ("released_early", "same_slot", 2),
+    ("for_share", "same_slot", 2),
+    ("key_per_client", "same_slot", 2),
+    ("insert_then_count", "same_slot", 2),
+    ("closed_bounds", "adjacent", 2),
+    ("no_lock", "book_against_reschedule", 2),
+    ("stale_snapshot", "book_against_cancel", 3),
+]
+
+
+@cache
+def find(strategy: str, shape: str, clients: int) -> Counterexample:
+    """Return the first counterexample."""
+    found = explore(strategy, shape=shape, clients=clients, stop_at_first=True).counterexample
+    assert found
+    return found
+
+
+@pytest.fixture
+def empty() -> Iterator[Database]:
+    """Give a test a database without tables."""
+    with fresh_database() as database:
+        yield database
+
+
+@pytest.mark.parametrize(("strategy", "shape", "clients"), EXHIBITS)
+def test_isolationtester_comes_to_the_same_rows(
+    empty: Database, strategy: str, shape: str, clients: int
+) -> None:
+    """What was found is the server's doing, not the explorer's, not Python's, not psycopg's."""
+    found = find(strategy, shape, clients)
+    ran = run_spec(to_spec(found), empty)
+    waited = [
+        f"T{step.client + 1}_{place}"
+        for place, (_, step) in enumerate(chosen(found), 1)
+        if step.waited
+    ]
+
+    assert ran.rows == rows(found), ran.output
+    assert sorted(ran.waited) == sorted(waited), ran.output
+
+
+def test_a_step_that_waits_is_marked_with_the_one_that_lets_it_go_on() -> None:
+    """Otherwise the order of the two reports, and with it the output, would vary."""
+    spec = to_spec(find("stale_snapshot", "same_slot", 2))
+
+    assert "    T2_2(T1_5)\n" in spec
+
+
+def test_the_same_counterexample_gives_the_same_script() -> None:
+    """It can be kept in a repository and compared."""
+    found = find("no_lock", "same_slot", 2)
+
+    assert to_spec(found) == to_spec(Counterexample.from_json(found.to_json()))
+    assert to_spec(found) == to_spec(replay(found))
+
+
+def test_what_the_strategy_needs_of_the_schema_is_in_the_script() -> None:
+    """Without it another strategy would be tested."""
+    assert "appointment_start" in to_spec(find("unique_start", "overlapping", 2))
+
+
+def test_a_brace_that_is_not_quoted_is_refused() -> None:
+    """It would be taken for the end of the step."""
+
+    class Braces(Strategy):
+        name = "braces"
+        needs = ("CREATE FUNCTION brace() RETURNS text LANGUAGE sql AS $$ SELECT $1{$1 $$",)
+
+    with pytest.raises(NotExportable):
+        to_spec(find("no_lock", "same_slot", 2), Braces())
+
+
+def test_a_script_that_is_wrong_is_an_error(empty: Database) -> None:
+    """A tester that failed has not confirmed anything."""
+    with pytest.raises(ScriptFailed):
+        run_spec("permutation nothing", empty)
+
+
+def test_the_benchmark_has_isolationtester_play_every_permutation(empty: Database) -> None:
+    """A comparison with fewer of them would flatter neither side."""
+    Stage(empty.engine(), find_strategy("no_lock"), SHAPES["same_slot"].scene(2))
+    output = run_spec(permutations_spec(2), empty).output
+
+    assert output.count("starting permutation") == 20

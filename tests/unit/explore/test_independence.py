@@ -1,0 +1,234 @@
+"""Which steps commute: the rules of PostgreSQL that the reduced search relies on."""
+
+import pytest
+
+from experiments.explore.independence import Footprint, independent
+from experiments.sql.recogniser import Recogniser
+from experiments.sql.statements import (
+    ALL,
+    KEY_SHARE,
+    NO_KEY_UPDATE,
+    SHARE,
+    TABLE_MODES,
+    UPDATE,
+    Statement,
+)
+
+TABLES = {"staff", "appointment", "claim", "service"}
+
+
+class Catalogue:
+    """Answers what the recogniser asks of a database."""
+
+    def execute(self, query: str, _: object = None) -> list[tuple[object, ...]]:
+        """Return the rows of a query."""
+        if "'f'" in query and "pg_constraint" in query:
+            return [("appointment", "staff"), ("claim", "staff")]
+        if "prosrc" in query:
+            return [
+                ("book_slot", "BEGIN INSERT INTO appointment VALUES (1); END", False),
+                ("anything", "BEGIN EXECUTE 'DROP TABLE ' || name; END", False),
+                ("plus_one", "SELECT $1 + 1", True),
+            ]
+        if "pg_proc" in query:
+            return [("pg_notify",), ("pg_advisory_lock",), ("random",)]
+        if "LIKE" in query:
+            return [("pg_locks",)]
+        if "pg_trigger" in query:
+            return [("location", []), ("staff", ["location_id"])]
+        if "'v'" in query:
+            return [("report",)]
+        return [(name,) for name in TABLES]
+
+
+@pytest.fixture
+def read() -> Recogniser:
+    """A recogniser that knows a salon's tables."""
+    return Recogniser(Catalogue())  # type: ignore[arg-type]
+
+
+READ = Statement(tables=frozenset({"appointment"}), words=frozenset({"id", "status"}))
+CHANGE = (("appointment", frozenset({ALL})),)
+ROWS = frozenset({("write", "appointment", 0)})
+
+CHECK = Footprint(reads=(READ,), quiet=True)
+INSERT = Footprint(asks=ROWS)
+COMMIT = Footprint(lets_go=ROWS, publishes=CHANGE, last=True)
+COMMIT_OF_NOTHING = Footprint(last=True)
+ROLLBACK = Footprint(lets_go=ROWS, last=True)
+
+
+def lock(kind: str, table: str, strength: int) -> Footprint:
+    """A step that asks for one lock."""
+    return Footprint(asks=frozenset({(kind, table, strength)}))
+
+
+def commute(one: Footprint, other: Footprint) -> bool:
+    """Whether the steps commute; it must not matter who is asked."""
+    assert independent(one, other) == independent(other, one)
+    return independent(one, other)
+
+
+def test_a_read_does_not_see_what_is_not_committed() -> None:
+    """READ COMMITTED: a check commutes with a rival's insert, not with its COMMIT."""
+    assert commute(CHECK, INSERT)
+    assert commute(CHECK, ROLLBACK)
+    assert not commute(CHECK, COMMIT)
+
+
+def test_writes_to_one_table_may_meet_in_an_index() -> None:
+    """Two inserts, and an insert and the end of the other's transaction, do not commute."""
+    assert not commute(INSERT, INSERT)
+    assert not commute(INSERT, COMMIT)
+    assert not commute(INSERT, ROLLBACK)
+    assert commute(COMMIT, COMMIT)
+
+
+def test_a_snapshot_fixes_what_is_seen() -> None:
+    """REPEATABLE READ: the first statement commutes with no COMMIT, later reads with all."""
+    assert not commute(Footprint(snapshot=True, quiet=True), COMMIT)
+    assert commute(Footprint(snapshot=True, quiet=True), COMMIT_OF_NOTHING)
+    assert commute(Footprint(quiet=True), COMMIT)
+
+
+def test_serializable_steps_commute_where_both_read() -> None:
+    """SERIALIZABLE: reads, writes and ends decide together who is failed."""
+    reading = Footprint(serializable=True, quiet=True)
+    writing = Footprint(serializable=True, asks=ROWS)
+
+    assert commute(reading, reading)
+    assert not commute(reading, writing)
+    assert not commute(reading, Footprint(serializable=True, last=True))
+    assert commute(reading, INSERT)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "conflict"),
+    [
+        (KEY_SHARE, KEY_SHARE, False),
+        (KEY_SHARE, NO_KEY_UPDATE, False),
+        (KEY_SHARE, UPDATE, True),
+        (SHARE, SHARE, False),
+        (SHARE, NO_KEY_UPDATE, True),
+        (NO_KEY_UPDATE, NO_KEY_UPDATE, True),
+        (UPDATE, UPDATE, True),
+    ],
+)
+def test_row_locks_conflict_as_the_manual_says(one: int, other: int, *, conflict: bool) -> None:
+    """FOR NO KEY UPDATE lets the foreign keys' checks through, FOR UPDATE does not."""
+    assert commute(lock("row", "staff", one), lock("row", "staff", other)) != conflict
+    assert commute(lock("row", "staff", one), lock("row", "service", other))
+
+
+@pytest.mark.parametrize("mode", range(len(TABLE_MODES)))
+def test_table_locks_conflict_both_ways(mode: int) -> None:
+    """ACCESS EXCLUSIVE conflicts with all, ACCESS SHARE with nothing else."""
+    strongest, weakest = len(TABLE_MODES) - 1, 0
+
+    assert not commute(lock("table", "staff", mode), lock("table", "staff", strongest))
+    assert commute(lock("table", "staff", mode), lock("table", "staff", weakest)) == (
+        mode != strongest
+    )
+    for other in range(len(TABLE_MODES)):
+        commute(lock("table", "staff", mode), lock("table", "staff", other))
+
+
+def test_an_answer_does_not_commute_with_a_question() -> None:
+    """Properties speak of requests that were open at the same time."""
+    assert not commute(COMMIT_OF_NOTHING, Footprint(first=True))
+    assert commute(COMMIT_OF_NOTHING, CHECK)
+
+
+def test_what_is_not_known_depends_on_everything() -> None:
+    """Rather too many schedules than one too few."""
+    assert not commute(Footprint(opaque=True), COMMIT_OF_NOTHING)
+
+
+def test_reads_and_writes_are_told_apart(read: Recogniser) -> None:
+    """The tables and columns that a statement touches are read off its text."""
+    check = read("SELECT id FROM appointment WHERE staff_id = %(staff_id)s -- no staff")
+    insert = read('INSERT INTO "appointment" (staff_id) VALUES (1) RETURNING id')
+    update = read("UPDATE staff SET calendar_version = calendar_version + 1, name = f(a, b)")
+    delete = read("DELETE FROM public.claim WHERE appointment_id = 1")
+
+    assert check.only_reads
+    assert check.tables == {"appointment"}
+    assert insert.writes == {"appointment": {ALL}}
+    assert update.writes == {"staff": {"calendar_version", "name"}}
+    assert delete.writes == {"claim": {ALL}}
+
+
+def test_a_read_of_other_columns_sees_no_change(read: Recogniser) -> None:
+    """The rules of what may be booked commute with a raised version of the calendar."""
+    update = read("UPDATE staff SET calendar_version = 1")
+    columns = update.writes["staff"]
+
+    assert not read("SELECT staff.name FROM staff").reads("staff", columns)
+    assert read("SELECT calendar_version FROM staff").reads("staff", columns)
+    assert read("SELECT * FROM staff").reads("staff", columns)
+
+
+@pytest.mark.parametrize(
+    ("clause", "strength"),
+    [
+        ("FOR UPDATE", UPDATE),
+        ("FOR NO KEY UPDATE NOWAIT", NO_KEY_UPDATE),
+        ("FOR SHARE", SHARE),
+        ("FOR KEY SHARE SKIP LOCKED", KEY_SHARE),
+        ("", 0),
+    ],
+)
+def test_locking_reads_are_recognised(read: Recogniser, clause: str, strength: int) -> None:
+    """A locking read is no write, and no mere read either."""
+    statement = read(f"SELECT id FROM staff WHERE id = 1 {clause}")
+
+    assert statement.row_lock == strength
+    assert not statement.writes
+    assert statement.only_reads == (strength == 0)
+
+
+def test_table_and_advisory_locks_are_recognised(read: Recogniser) -> None:
+    """And which of them outlive the transaction."""
+    table = read("LOCK TABLE appointment IN SHARE ROW EXCLUSIVE MODE")
+
+    assert table.table_lock == TABLE_MODES.index("share row exclusive")
+    assert read("SELECT pg_advisory_xact_lock(1)").advisory
+    assert not read("SELECT pg_advisory_xact_lock(1)").outlives
+    assert read("SELECT pg_advisory_lock(1)").outlives
+    assert read("SELECT pg_advisory_unlock(1)").releases
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "",
+        "SELECT 1; DELETE FROM staff",
+        "SELECT pg_notify('a', 'b')",
+        "SELECT * FROM report",
+        "TRUNCATE staff",
+        "SELECT count(*) FROM pg_locks",
+        "DO $$ BEGIN DELETE FROM staff; END $$",
+        "SELECT anything('staff')",
+        "CALL something()",
+    ],
+)
+def test_other_sql_is_not_recognised(read: Recogniser, sql: str) -> None:
+    """It may write anything."""
+    assert not read(sql).recognised
+    assert read(sql).writes.keys() == TABLES
+    assert not read(sql).only_reads
+
+
+def test_functions_are_looked_up(read: Recogniser) -> None:
+    """What a function writes is known, so that reads of other tables stay no choice."""
+    assert read("SELECT book_slot(1)").writes == {"appointment": {ALL}}
+    assert not read("SELECT book_slot(1)").recognised
+    assert read("SELECT plus_one(id) FROM staff").only_reads
+
+
+def test_what_sets_off_a_trigger_is_not_recognised(read: Recogniser) -> None:
+    """The trigger's function may do anything; reads and updates of other columns set off none."""
+    assert not read("INSERT INTO staff (name) VALUES ('Ada')").recognised
+    assert not read("UPDATE staff SET location_id = 2").recognised
+    assert read("UPDATE staff SET calendar_version = 2").recognised
+    assert read("SELECT id FROM staff FOR NO KEY UPDATE").recognised
