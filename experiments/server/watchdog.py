@@ -42,6 +42,14 @@ PATIENCE_SECONDS = 3.0
 LAST_SECONDS = 1.0
 """How long the watchdog goes on after it has killed what lingered."""
 
+ASKING = (signal.SIGQUIT, signal.SIGTERM)
+"""How a program is asked to end.
+
+SIGQUIT is PostgreSQL's: it ends its children and gives back shared memory. Whoever is started in
+the background of a script ignores it, all programs that it starts inherit that, and a shell can't
+undo it. Nobody inherits that SIGTERM is ignored; PostgreSQL is past heeding it by then.
+"""
+
 _GATE = ("/bin/sh", "-c", 'read -r go && exec "$0" "$@" </dev/null')
 
 
@@ -98,7 +106,7 @@ def start(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[byt
 
 
 def stop(process: subprocess.Popen[bytes]) -> int:
-    """End a program, by SIGQUIT first and SIGKILL later, and guard it no longer.
+    """End a program, by asking first and SIGKILL later, and guard it no longer.
 
     Args:
         process: What `start` returned. It may have ended already.
@@ -106,7 +114,8 @@ def stop(process: subprocess.Popen[bytes]) -> int:
     Returns:
         Its exit code, as `subprocess` counts: negative for a signal.
     """
-    process.send_signal(signal.SIGQUIT)
+    for number in ASKING:
+        process.send_signal(number)
     try:
         code = process.wait(PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
@@ -196,10 +205,10 @@ def _clear(groups: Sequence[int], folders: Sequence[Path]) -> None:
     One after the other could take for ever: a process that has ended still counts as alive
     until its parent has asked for its exit code, and the parent of an orphan may be slow.
     """
-    # SIGQUIT lets PostgreSQL end its children and give back shared memory; SIGKILL wouldn't.
-    for number, patience in ((signal.SIGQUIT, PATIENCE_SECONDS), (signal.SIGKILL, LAST_SECONDS)):
+    for numbers, patience in ((ASKING, PATIENCE_SECONDS), ((signal.SIGKILL,), LAST_SECONDS)):
         deadline = time.monotonic() + patience
-        groups = [group for group in groups if _signal(group, number)]
+        for number in numbers:
+            groups = [group for group in groups if _signal(group, number)]
         while groups or any(folder.exists() for folder in folders):
             for folder in folders:  # again, if a process still wrote while it was being emptied
                 shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,17 @@ import pytest
 
 from experiments.server import watchdog
 
+# How a process heeds signals, which it would inherit from pytest's own start otherwise.
+AT_A_TERMINAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+"""
+IN_THE_BACKGROUND = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+"""
 # A process that guards a folder and a program, says so, and waits for its end.
 OWNER = """
 import sys
@@ -26,7 +37,7 @@ print(folder, program.pid, flush=True)
 sys.stdin.readline()
 """
 WILLING = ["sleep", "600"]
-UNWILLING = ["sh", "-c", "trap '' QUIT; while :; do sleep 1; done"]
+UNWILLING = ["sh", "-c", "trap '' QUIT TERM; while :; do sleep 1; done"]
 FORK_AND_WAIT = """
 import os
 if os.fork() == 0:
@@ -42,16 +53,16 @@ if os.fork() == 0:
 os.wait()
 """
 
-GONE_WITHIN_SECONDS = 5.0
+PATIENCE = 60.0  # seconds after which a test gives up on what should have happened at once
 
 
 @contextmanager
 def owner(
-    program: list[str] = WILLING, then: str = ""
+    program: list[str] = WILLING, then: str = "", where: str = AT_A_TERMINAL
 ) -> Iterator[tuple[subprocess.Popen[str], Path, psutil.Process]]:
     """Run an owner; give it, its folder and its program."""
     process = subprocess.Popen(
-        [sys.executable, "-c", OWNER.format(program=program, then=then)],
+        [sys.executable, "-c", where + OWNER.format(program=program, then=then)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -71,8 +82,8 @@ def running(process: psutil.Process) -> bool:
 
 
 def assert_gone(folder: Path, *programs: psutil.Process) -> None:
-    """Wait until all are gone, but not for long."""
-    deadline = time.monotonic() + GONE_WITHIN_SECONDS
+    """Wait until all are gone."""
+    deadline = time.monotonic() + PATIENCE
     while (folder.exists() or any(map(running, programs))) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not folder.exists()
@@ -101,11 +112,26 @@ def test_a_program_is_run_and_stopped(tmp_path: Path) -> None:
         program = watchdog.start(
             ["sh", "-c", 'cat; printf %s "$1"; exit 3', "-", "a b"], stdout=file
         )
-        program.wait(5)
+        program.wait(PATIENCE)
 
     assert watchdog.stop(program) == 3
     assert out.read_text() == "a b"
-    assert watchdog.stop(watchdog.start(WILLING)) == -signal.SIGQUIT
+
+
+@pytest.mark.parametrize(
+    "disposition", [signal.SIG_DFL, signal.SIG_IGN], ids=["at a terminal", "in the background"]
+)
+def test_a_program_is_asked_to_end(
+    disposition: signal.Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked in a way that it heeds, and not killed: also where it ignores SIGQUIT."""
+    monkeypatch.setattr(watchdog, "PATIENCE_SECONDS", PATIENCE)
+    before = signal.signal(signal.SIGQUIT, disposition)
+    try:
+        program = watchdog.start(WILLING)
+    finally:
+        signal.signal(signal.SIGQUIT, before)
+    assert -watchdog.stop(program) in watchdog.ASKING
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -115,6 +141,16 @@ def test_all_is_gone_when_the_owner_is_killed(number: signal.Signals) -> None:
         assert folder.exists()
         assert running(program)
         process.send_signal(number)
+        assert_gone(folder, program)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_all_is_gone_when_an_owner_in_the_background_is_killed(number: signal.Signals) -> None:
+    """A script's background job and all that it starts ignore SIGINT and SIGQUIT: all go too."""
+    with owner(where=IN_THE_BACKGROUND) as (process, folder, program):
+        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == -number
         assert_gone(folder, program)
 
 
