@@ -12,7 +12,11 @@ from hypothesis import settings
 
 from experiments.server.postgres import Database, ServerError, fresh_database, server
 
-settings.register_profile("full", max_examples=2000)  # --hypothesis-profile=full
+# How many examples are tried: fewer while somebody waits, Hypothesis's hundred in CI, and many more
+# with --hypothesis-profile=full.
+settings.register_profile("quick", max_examples=40)
+settings.register_profile("full", max_examples=2000)
+settings.load_profile("quick")
 SANITIZE = Path(__file__).parent / "notebooks" / "sanitize.cfg"
 
 

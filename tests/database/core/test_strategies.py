@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Event
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, ClassVar
 
 import psycopg
@@ -380,13 +380,19 @@ def test_on_a_calendar_that_is_full_of_others_a_slot_is_booked_once(desk: Desk) 
             return "conflict"
         return "booked"
 
+    refused = Event()  # a try-lock neither waits nor ends: it is refused, and tries again
+
+    def pause(seconds: float) -> None:
+        refused.set()
+        sleep(seconds)
+
     def let_the_second_book() -> None:
         if second:
             return
-        second.append(thread.submit(book, desk.service(engine=eager)))
-        until = monotonic() + 1  # a try-lock neither waits nor ends; then the first goes on
-        while not (second[0].done() or desk.waiting() or monotonic() > until):
-            pass
+        second.append(thread.submit(book, desk.service(engine=eager, sleep=pause)))
+        until = monotonic() + PATIENCE
+        while not (second[0].done() or desk.waiting() or refused.is_set()):
+            assert monotonic() < until, "the second neither ends nor waits nor is refused"
 
     with ThreadPoolExecutor(1) as thread:
         first = book(desk.service(engine=eager, before_record=let_the_second_book))

