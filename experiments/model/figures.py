@@ -28,7 +28,9 @@ def beside(frame: pd.DataFrame) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 5.2), layout="constrained")
         axis = figure.subplots()
-        ends = np.array([frame["measured"].min() / 1.6, frame["measured"].max() * 1.6])
+        # Where a busy machine answered nobody there is nothing to draw on a logarithmic scale.
+        rates = frame["measured"].where(frame["measured"] > 0, 1.0)
+        ends = np.array([rates.min() / 1.6, rates.max() * 1.6])
         axis.fill_between(
             ends, ends * (1 - TARGET), ends * (1 + TARGET), color=HELD, label="within 15 %"
         )

@@ -57,7 +57,7 @@ def validate(plan: Plan) -> Validation:
     usable = [(cell, rate) for (cell, out), rate in zip(cells, rates, strict=True) if not out]
     calibration = fit(calibration, usable, plan.seed)
     frame = pd.DataFrame(
-        _row(cell, rounds, calibration, held_out=out, seed=plan.seed)
+        compared(cell, rounds, calibration, held_out=out, seed=plan.seed)
         for (cell, out), rounds in zip(tqdm(cells, "simulating"), answers, strict=True)
     )
     return Validation(calibration, frame, skipped, doubles)
@@ -124,9 +124,10 @@ def _measure(
     return answers
 
 
-def _row(
+def compared(
     cell: Cell, rounds: list[Answers], calibration: Calibration, *, held_out: bool, seed: int
 ) -> dict[str, Any]:
+    """Simulate a cell, and put that beside how it was measured, round by round."""
     simulated = simulate(cell, calibration, seed=seed)
     measured = median(each.per_second for each in rounds)
     intervals = [each.per_second_interval for each in rounds]

@@ -7,6 +7,7 @@ targets beside it, and decides nothing.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -36,8 +37,7 @@ def targets(validation: Validation, sale_seconds: float) -> pd.DataFrame:
     ranking, factors = validation.ranking(), validation.slow_factors()
     separated, agreed = int(ranking["separated"].sum()), int(ranking["agreed"].sum())
     off = [
-        max(each["factor measured"], each["by the law"])
-        / min(each["factor measured"], each["by the law"])
+        _apart(each["factor measured"], each["by the law"])
         for each in factors.to_dict("records")
         if find_strategy(each["strategy"]).traits.round_trips == 1
     ]
@@ -61,6 +61,11 @@ def targets(validation: Validation, sale_seconds: float) -> pd.DataFrame:
         [(what, aim, seen, "yes" if met else "no") for what, aim, seen, met in rows],
         columns=["what", "aimed at", "seen in this run", "met"],
     )
+
+
+def _apart(one: float, other: float) -> float:
+    """By which factor two numbers differ; without end where a busy machine answered nobody."""
+    return max(one, other) / min(one, other) if 0 < min(one, other) < inf else inf
 
 
 def judge(

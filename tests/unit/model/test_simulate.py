@@ -14,6 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 import simpy
 from calibrations import HELD, MS, OPTIMISTIC, TOGETHER, calibration, machine
@@ -25,6 +26,7 @@ from experiments.model.answers import Answers
 from experiments.model.beyond import Model, on_sale
 from experiments.model.calibration import Calibration, Rests
 from experiments.model.cells import Cell, Site
+from experiments.model.figures import against_clients, beside
 from experiments.model.fitting import fit
 from experiments.model.law import law, mean_value, meeting
 from experiments.model.machine import Computer, Interpreter, Log, Pool, Rest
@@ -34,6 +36,9 @@ from experiments.model.scripts import locking_statement
 from experiments.model.sharding import crossing_share, over_nodes
 from experiments.model.simulate import Simulation, simulate
 from experiments.model.times import Times
+from experiments.model.trial import compared
+from experiments.model.validation import Validation
+from experiments.model.verdict import targets
 from experiments.race.race import BadExperiment
 
 if TYPE_CHECKING:
@@ -257,6 +262,21 @@ def test_only_answers_within_the_window_count() -> None:
     assert 2 == answers.per_second
     assert pytest.approx([100, 200]) == answers.latencies_ms.tolist()
     assert {"booked": 2, "busy": 1, "conflict": 1} == answers.counts()
+
+
+def test_a_machine_too_busy_to_answer_spoils_no_page() -> None:
+    """Cells in which nobody was answered stand in tables and pictures, and miss the targets."""
+    plan = Plan(strategies=["advisory", "serializable"], clients=(1,), delays_ms=(20,))
+    known = calibration()
+    frame = pd.DataFrame(
+        compared(cell, [Answers.of(cell.seconds, [])], known, held_out=out, seed=1)
+        for cell, out in plan.cells(known)
+    )
+    seen = Validation(known, frame)
+    assert len(frame) == len(seen.table())
+    assert {"no"} == set(targets(seen, sale_seconds=0.1)["met"].iloc[[0, 1, 3]])
+    for figure in (beside(seen.frame), against_clients(seen.curve)):
+        figure.canvas.draw()
 
 
 @pytest.mark.parametrize(
