@@ -21,9 +21,12 @@ from datetime import UTC, date, datetime
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
-from booking_core.appointments import check_appointment_id, find, find_confirmed
-from booking_core.availability import ENOUGH, Availability, Candidate
+from booking_core.calendar.availability import ENOUGH, Availability, Candidate
+from booking_core.calendar.free_slots import FreeTime, check_refused
+from booking_core.calendar.rulebook import Rulebook, Rules, read_rules
 from booking_core.claims import Claims
+from booking_core.database.appointments import check_appointment_id, find, find_confirmed
+from booking_core.database.session import Session
 from booking_core.errors import (
     BookingConflict,
     BookingError,
@@ -32,8 +35,6 @@ from booking_core.errors import (
     SerializationFailure,
     SlotBusy,
 )
-from booking_core.failures import transaction
-from booking_core.free_slots import FreeSlot, FreeTime, check_refused
 from booking_core.requests import (
     Appointment,
     Booking,
@@ -43,10 +44,9 @@ from booking_core.requests import (
     check_text,
     digest,
 )
-from booking_core.rulebook import Rulebook, Rules, read_rules
-from booking_core.slots import Slot, in_utc
+from booking_core.slots import FreeSlot, Slot, in_utc
 from booking_core.strategies import DEFAULT, Strategy
-from booking_core.transaction import do_nothing
+from booking_core.strategies.transaction import do_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -98,8 +98,6 @@ class BookingService:
             raise ValueError(f"offers is {offers}; it must lie between 0 and {MOST_OFFERS}.")
         self.strategy = strategy or DEFAULT()
         self._engine = engine
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._writing = engine.execution_options(isolation_level=self.strategy.isolation)
         self._clock = clock
         self._source = source or Random()  # noqa: S311 - jitter is no secret
         self._offers = offers
@@ -160,8 +158,8 @@ class BookingService:
         Raises:
             InvalidRequest: `UNKNOWN_APPOINTMENT`.
         """
-        with transaction(self._reading, reads_only=True) as connection:
-            return find(connection, appointment_id)
+        with self._reading() as session:
+            return find(session, appointment_id)
 
     def book(  # noqa: PLR0913 - a booking has as many parts
         self,
@@ -244,8 +242,8 @@ class BookingService:
         start = in_utc(start)
         if end is not None:
             end = Slot(start, end).end
-        with transaction(self._reading, reads_only=True) as connection:
-            moves = find_confirmed(connection, appointment_id)
+        with self._reading() as session:
+            moves = find_confirmed(session, appointment_id)
         wanted = moves.staff_id if staff_id is None else staff_id
         check_id(wanted, "UNKNOWN_STAFF", "staff member")
 
@@ -267,18 +265,21 @@ class BookingService:
         check_appointment_id(appointment_id)
 
         def release(_: int) -> Appointment:
-            with transaction(self._writing) as connection:
-                if self.strategy.release(connection, appointment_id):
-                    return find(connection, appointment_id)
-            with transaction(self._reading, reads_only=True) as connection:
-                find_confirmed(connection, appointment_id)
+            with Session(self._engine, self.strategy.isolation) as session:
+                if self.strategy.release(session.connection, appointment_id):
+                    return find(session, appointment_id)
+            with self._reading() as session:
+                find_confirmed(session, appointment_id)
             raise SerializationFailure("It was not confirmed a moment ago, and is now; try again.")
 
         return self._tried(release)
 
+    def _reading(self) -> Session:
+        return Session(self._engine, "AUTOCOMMIT", reads_only=True)
+
     def _rules(self, service_id: int, staff_id: int) -> Rules:
-        with transaction(self._reading, reads_only=True) as connection:
-            return read_rules(connection, service_id, staff_id, self._clock())
+        with self._reading() as session:
+            return read_rules(session, service_id, staff_id, self._clock())
 
     def _request(self, wish: Wish, staff_id: int) -> Request:
         return self._rulebook.request(wish, staff_id, self._clock())
@@ -369,7 +370,6 @@ class BookingService:
                 moves=lost.moves,
                 refused=refused,
                 limit=self._offers,
-                version=calendar.version,
             )
         except BookingError:
             return ()  # that the slot is taken is known, whatever keeps the offers away

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from booking_core.appointments import find_confirmed, find_twin
+from booking_core.database.appointments import find_confirmed, find_twin
+from booking_core.database.failures import OverlapRefused
+from booking_core.database.session import Session
 from booking_core.errors import SerializationFailure
-from booking_core.failures import OverlapRefused, transaction
 from booking_core.requests import Appointment, Booking
-from booking_core.session import Session
-from booking_core.transaction import BookingTransaction
+from booking_core.strategies.transaction import BookingTransaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Engine
 
+    from booking_core.calendar.rulebook import Rulebook
     from booking_core.requests import Request
-    from booking_core.rulebook import Rulebook
     from booking_core.strategies import Strategy
 
 
@@ -39,7 +39,6 @@ class Claims:
         before_record: Callable[[], None],
     ) -> None:
         self._engine = engine
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._strategy = strategy
         self._rulebook = rulebook
         self._before_record = before_record
@@ -96,10 +95,9 @@ class Claims:
         if taken_by is None:
             with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
                 taken_by = BookingTransaction(session, request).rival()
+                if taken_by is None and request.moves:
+                    find_confirmed(session, request.moves.id)
         if taken_by is None:
-            if request.moves:
-                with transaction(self._reading, reads_only=True) as connection:
-                    find_confirmed(connection, request.moves.id)
             self._rulebook.forget()
             raise SerializationFailure("What stood in the way has changed; try again.")
         return taken_by
@@ -115,5 +113,5 @@ class Claims:
         Raises:
             InvalidRequest: `KEY_REUSED` where the earlier one asked for something else.
         """
-        with transaction(self._reading, reads_only=True) as connection:
-            return find_twin(connection, key, asked, attempt)
+        with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
+            return find_twin(session, key, asked, attempt)

@@ -6,41 +6,27 @@ count it. Messages say what was wrong, which value it was and what to do about i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
+
+from booking_core.invalid import BookingError, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from booking_core.free_slots import FreeSlot
-    from booking_core.slots import Slot
+    from booking_core.slots import FreeSlot, Slot
 
-
-class BookingError(Exception):
-    """A request that did not end in a booking.
-
-    Attributes:
-        code: Names the reason for programs.
-        outcome: The word under which experiments count the request.
-        attempts: How many times the transaction was tried before this was the answer.
-    """
-
-    code: str = "BOOKING_ERROR"
-    outcome: ClassVar[str] = "error"
-    attempts: int = 1
-
-
-class InvalidRequest(BookingError, ValueError):
-    """The request can't be served as it stands; nothing was written.
-
-    Attributes:
-        code: The rule that was broken, such as `OUTSIDE_HOURS` or `UNKNOWN_STAFF`.
-    """
-
-    outcome = "invalid"
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+__all__ = [
+    "BookingConflict",
+    "BookingError",
+    "DatabaseUnavailable",
+    "Deadlock",
+    "InvalidRequest",
+    "OutcomeUnknown",
+    "PoolTimeout",
+    "SerializationFailure",
+    "SlotBusy",
+    "UnsupportedServer",
+]
 
 
 class BookingConflict(BookingError):

@@ -10,13 +10,13 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from booking_core.errors import InvalidRequest
-from booking_core.schema import CLIENT_LENGTH
+from booking_core.invalid import InvalidRequest
 from booking_core.slots import Slot, in_utc
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+CLIENT_LENGTH = 200  # characters of a client's name, and of an idempotency key
 # What some scripts and names can't be written without: joiners, and blanks that do not break.
 INVISIBLE = "\u200c\u200d\u00a0\u202f"
 LARGEST_INTEGER = 2**31 - 1

@@ -39,14 +39,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSTZRANGE
 
-from booking_core import nearest
-
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from booking_core.strategies import Strategy
-
-CLIENT_LENGTH = 200  # characters of a client's name, and of an idempotency key
 
 HALF_OPEN = (
     "NOT (isempty(during) OR lower_inf(during) OR upper_inf(during))"
@@ -228,5 +224,5 @@ def create(connection: Connection, strategy: Strategy, *, backstop: bool | None 
     metadata.create_all(connection)
     constrained = strategy.needs_constraint if backstop is None else backstop
     connection.execute(text(NO_OVERLAP if constrained else OVERLAP_INDEX))
-    for statement in (*COUNT_CHANGES, nearest.CREATE, *strategy.needs):
+    for statement in (*COUNT_CHANGES, *strategy.needs):
         connection.exec_driver_sql(statement)

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+from zoneinfo import ZoneInfo
 
-from booking_core.errors import InvalidRequest
+from booking_core.invalid import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from zoneinfo import ZoneInfo
 
 MINUTE = timedelta(minutes=1)
 TICK = timedelta(microseconds=1)  # the smallest step, PostgreSQL's and Python's
@@ -65,6 +65,37 @@ class Slot:
     def contains(self, other: Slot) -> bool:
         """Whether every instant of the other lies in this one."""
         return self.start <= other.start and other.end <= self.end
+
+
+@dataclass(frozen=True, slots=True)
+class FreeSlot:
+    """A slot that was free when it was looked for.
+
+    Attributes:
+        staff: The staff member's name.
+        time_zone: Where the staff member works, as an IANA name.
+    """
+
+    staff_id: int
+    staff: str
+    slot: Slot
+    time_zone: str
+
+    @classmethod
+    def starting(
+        cls, seconds: int, duration: timedelta, staff_id: int, staff: str, time_zone: str
+    ) -> Self:
+        """Return the free slot that starts so many seconds after the beginning of 1970."""
+        start = datetime.fromtimestamp(seconds, UTC)
+        return cls(staff_id, staff, Slot(start, start + duration), time_zone)
+
+    @property
+    def local_start(self) -> datetime:
+        """The start on the wall clock of the location."""
+        return self.slot.start.astimezone(ZoneInfo(self.time_zone))
+
+    def __str__(self) -> str:
+        return f"{self.local_start:%a %d %b %H:%M} with {self.staff}"
 
 
 def in_utc(moment: datetime) -> datetime:

@@ -14,7 +14,7 @@ from booking_core.retry import PATIENT
 from booking_core.strategies.base import Guarded, Traits
 
 if TYPE_CHECKING:
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
 
 CALENDARS = 7_264  # our half of the key space; any number that nothing else in the database uses
 

@@ -20,17 +20,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sqlalchemy import text
 
-from booking_core import statements
 from booking_core.errors import UnsupportedServer
 from booking_core.retry import RetryPolicy
+from booking_core.strategies import statements
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from booking_core.database.session import Isolation
     from booking_core.requests import Request
-    from booking_core.transaction import BookingTransaction
-
-Isolation = Literal["AUTOCOMMIT", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+    from booking_core.strategies.transaction import BookingTransaction
 
 
 @dataclass(frozen=True, slots=True)

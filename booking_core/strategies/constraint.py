@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from booking_core import statements
+from booking_core.strategies import statements
 from booking_core.strategies.base import Strategy, Traits
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from booking_core.requests import Request
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
 
 CLAIM_AND_INSERT = """
     WITH claimed AS (

@@ -13,7 +13,7 @@ from booking_core.retry import RetryPolicy
 from booking_core.strategies.base import Strategy, Traits
 
 if TYPE_CHECKING:
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
 
 READ_VERSIONS = """
     SELECT id, calendar_version FROM staff WHERE id = ANY(%(staff_ids)s) ORDER BY id

@@ -14,7 +14,7 @@ from booking_core.retry import PATIENT
 from booking_core.strategies.base import Guarded, Traits
 
 if TYPE_CHECKING:
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
 
 # Rows are locked as they leave the sort, so two calendars are always locked in the same order.
 LOCK = """

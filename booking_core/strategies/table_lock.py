@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from booking_core.strategies.base import Guarded, Traits
 
 if TYPE_CHECKING:
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
 
 LOCK = "LOCK TABLE appointment IN SHARE ROW EXCLUSIVE MODE"
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from booking_core.free_slots import FreeSlot
+    from booking_core.slots import FreeSlot
     from experiments.availability.buffers import BufferDay
     from experiments.availability.diary import Diary
     from experiments.availability.lost import LostSlot

@@ -17,10 +17,11 @@ import pandas as pd
 import psycopg
 from tqdm.auto import tqdm
 
-from booking_core import Slot, free_time
-from booking_core.availability import EPOCH_DAY, SETTINGS
-from booking_core.zones import clocks
-from experiments.bench.large_salon import AT_ONE_PLACE, FIRST, STAFF, LargeSalon
+from booking_core import Slot
+from booking_core.calendar import free_time
+from booking_core.calendar.availability import EPOCH_DAY, SETTINGS, team
+from booking_core.calendar.zones import clocks
+from experiments.bench.large_salon import AT_ONE_PLACE, FIRST, SERVICE, STAFF, LargeSalon
 from experiments.bench.listers import LISTERS, Question, Starts
 from experiments.race.race import BadExperiment
 from experiments.show.stats import spread
@@ -210,13 +211,14 @@ def _plan(salon: LargeSalon) -> str:
     day = FIRST.toordinal() - EPOCH_DAY
     parameters = {
         **question.parameters,
+        **team(SERVICE, question.staff_id, question.location_id),
         **clocks(["America/New_York", "Europe/Berlin"], window),
         "first_day": day,
         "last_day": day,
+        "moved_id": None,
     }
-    query = free_time.runs(free_time.ONE)
-    names = list(dict.fromkeys(PARAMETER.findall(query)))
-    numbered = PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", query)
+    names = list(dict.fromkeys(PARAMETER.findall(free_time.RUNS)))
+    numbered = PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", free_time.RUNS)
     values = ", ".join(f"%({name})s" for name in names)
     with salon.engine.connect() as connection, _written_out(connection) as cursor:
         cursor.execute(SETTINGS)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from booking_core.strategies import Strategy
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
     from experiments.explore import Result
 
 

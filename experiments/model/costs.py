@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import NullPool, create_engine
 
+from booking_core.database.wire import Wire
 from booking_core.strategies.advisory import CALENDARS
-from booking_core.wire import Wire
 from experiments.model.calibration import Rests
 from experiments.model.recording import CLOCK, MICRO, record
 from experiments.model.scripts import BEGIN

@@ -15,8 +15,8 @@ from unittest.mock import patch
 
 from psycopg.pq import ExecStatus
 
-from booking_core import session
-from booking_core.wire import NOTHING, Statement, Wire
+from booking_core.database import session
+from booking_core.database.wire import NOTHING, Statement, Wire
 from experiments.model.scripts import BEGIN, COMMIT, Script, Step, Trip
 from experiments.model.times import Times
 

@@ -11,9 +11,9 @@ import psycopg
 from sqlalchemy import create_engine
 
 from booking_core.booking import BookingService
+from booking_core.database.session import Session
 from booking_core.errors import BookingConflict
-from booking_core.session import Session
-from booking_core.transaction import do_nothing
+from booking_core.strategies.transaction import do_nothing
 from experiments.bench.clients import SERVICE_ID
 from experiments.bench.workloads import FIRST, STEP
 from experiments.scenes.salon import now

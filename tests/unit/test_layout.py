@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import booking_core
+from booking_core.database.session import Isolation
 from booking_core.strategies import DEFAULT, STRATEGIES, Strategy
-from booking_core.strategies.base import Isolation
 
 CORE = Path(booking_core.__file__).parent
 MODULES = sorted(CORE.rglob("*.py"))
@@ -79,7 +79,7 @@ def test_a_module_of_the_core_is_small_and_stands_alone(path: Path) -> None:
 def test_the_core_can_be_imported_without_the_lab() -> None:
     """A booking product takes booking_core and none of the lab's dependencies."""
     script = (
-        "import sys, booking_core, booking_core.schema, booking_core.availability\n"
+        "import sys, booking_core, booking_core.schema, booking_core.calendar.availability\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     loaded = subprocess.run(

@@ -15,7 +15,7 @@ from experiments.cli.main import main
 from experiments.race.race import BadExperiment
 
 if TYPE_CHECKING:
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
 
 
 def _has_pgbench() -> bool:

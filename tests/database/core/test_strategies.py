@@ -29,11 +29,11 @@ from booking_core import (
     Strategy,
     schema,
 )
+from booking_core.database.session import Session
 from booking_core.errors import UnsupportedServer
 from booking_core.requests import Request
-from booking_core.session import Session
 from booking_core.slots import Slot
-from booking_core.transaction import BookingTransaction
+from booking_core.strategies.transaction import BookingTransaction
 from experiments.scenes import salon
 from experiments.server.postgres import Database
 

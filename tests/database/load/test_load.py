@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
     from experiments.server.postgres import Database
 
 MIX = {"book": 2, "cancel": 1, "reschedule": 1}

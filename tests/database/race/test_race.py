@@ -15,7 +15,7 @@ from experiments.server.postgres import Database, server
 from experiments.waiting.waits import LockWaits
 
 if TYPE_CHECKING:
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
 
 # The origin breaks with a hundred clients only, which is too many for a test.
 QUICK_EXHIBITS = [exhibit for exhibit in EXHIBITS.values() if exhibit.breaks_with <= 20]

@@ -11,20 +11,18 @@ from __future__ import annotations
 from datetime import datetime, time
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
-from booking_core.calendars import Calendar, Service, WeeklyHours
-from booking_core.errors import InvalidRequest
+from booking_core.calendar.rules import Calendar, Service, WeeklyHours
+from booking_core.calendar.zones import place_of
+from booking_core.invalid import InvalidRequest
 from booking_core.requests import Request
 from booking_core.slots import Slot
-from booking_core.zones import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from psycopg.types.multirange import Multirange
-    from sqlalchemy import Connection
 
+    from booking_core.database.session import Session
     from booking_core.requests import Wish
 
 MOST_CALENDARS = 20_000
@@ -32,28 +30,25 @@ MOST_CALENDARS = 20_000
 
 Rules = tuple[Service, Calendar]
 
-RULES = text("""
-    SELECT service.id AS service_id, service.name AS service, duration, buffer_before,
-           buffer_after, grid, staff.id AS staff_id, staff.name AS staff,
-           location.id AS location_id, time_zone, minimum_notice, horizon,
-           (SELECT version FROM rulebook) AS version,
+RULES = """
+    SELECT service.id, service.name, duration, buffer_after, grid, buffer_before,
+           staff.id, staff.name, time_zone, minimum_notice, horizon,
            (SELECT jsonb_agg(jsonb_build_array(weekday, kind, starts, ends))
-              FROM working_hours WHERE staff_id = staff.id) AS hours,
+              FROM working_hours WHERE staff_id = staff.id),
            (SELECT range_agg(during)
-              FROM time_off WHERE staff_id = staff.id AND upper(during) > :since) AS off,
+              FROM time_off WHERE staff_id = staff.id AND upper(during) > %(since)s),
            (SELECT range_agg(during)
-              FROM closure WHERE location_id = location.id AND upper(during) > :since) AS closed
+              FROM closure WHERE location_id = location.id AND upper(during) > %(since)s),
+           location.id, (SELECT version FROM rulebook)
       FROM service
       JOIN offering ON offering.service_id = service.id
       JOIN staff ON staff.id = offering.staff_id
       JOIN location ON location.id = staff.location_id
-     WHERE service.id = :service_id AND staff.id = :staff_id
-""")
-KNOWN = text("""
-    SELECT (SELECT name FROM service WHERE id = :service_id) AS service,
-           (SELECT name FROM staff WHERE id = :staff_id) AS staff,
-           (SELECT name FROM location WHERE id = :location_id) AS location
-""")
+     WHERE service.id = %(service_id)s::integer AND staff.id = %(staff_id)s::integer"""
+KNOWN = """
+    SELECT (SELECT name FROM service WHERE id = %(service_id)s::integer),
+           (SELECT name FROM staff WHERE id = %(staff_id)s::integer),
+           (SELECT name FROM location WHERE id = %(location_id)s::integer)"""
 
 
 class Rulebook:
@@ -115,11 +110,11 @@ class Rulebook:
         self._known.clear()
 
 
-def read_rules(connection: Connection, service_id: int, staff_id: int, since: datetime) -> Rules:
+def read_rules(session: Session, service_id: int, staff_id: int, since: datetime) -> Rules:
     """Return a service and the calendar of a staff member who offers it. One round trip.
 
     Args:
-        connection: A connection to read with.
+        session: To read with.
         service_id: Which service.
         staff_id: Whose calendar.
         since: What had ended by then matters no more, an aware datetime.
@@ -127,55 +122,39 @@ def read_rules(connection: Connection, service_id: int, staff_id: int, since: da
     Raises:
         InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_STAFF` or `NOT_OFFERED`.
     """
-    asked = {"service_id": service_id, "staff_id": staff_id}
-    row = connection.execute(RULES, asked | {"since": since}).one_or_none()
-    if row is None:
-        raise not_offered(connection, service_id, staff_id)
-    service = Service(
-        row.service_id,
-        row.service,
-        duration=row.duration,
-        buffer_after=row.buffer_after,
-        grid=row.grid,
-        buffer_before=row.buffer_before,
-    )
-    calendar = Calendar(
-        staff_id=row.staff_id,
-        staff=row.staff,
-        location_id=row.location_id,
-        zone=place_of(row.time_zone),
-        minimum_notice=row.minimum_notice,
-        horizon=row.horizon,
-        hours=[
+    asked = {"service_id": service_id, "staff_id": staff_id, "since": since}
+    for row in session.run(RULES, asked):
+        *service, staff_id, staff, zone, notice, horizon, hours, off, closed = row[:-2]
+        weekly = tuple(
             WeeklyHours(weekday, kind, time.fromisoformat(starts), time.fromisoformat(ends))
-            for weekday, kind, starts, ends in row.hours or ()
-        ],
-        off=_slots(row.off),
-        closed=_slots(row.closed),
-        version=row.version,
-    )
-    return service, calendar
+            for weekday, kind, starts, ends in hours or ()
+        )
+        absences = _slots(off), _slots(closed)
+        calendar = Calendar(
+            staff_id, staff, place_of(zone), notice, horizon, weekly, *absences, *row[-2:]
+        )
+        return Service(*service), calendar
+    raise not_offered(session, service_id, staff_id)
 
 
 def not_offered(
-    connection: Connection,
+    session: Session,
     service_id: int,
     staff_id: int | None = None,
     location_id: int | None = None,
 ) -> InvalidRequest:
     """Return why a service is not offered: by a staff member, at a location, or at all."""
     asked = {"service_id": service_id, "staff_id": staff_id, "location_id": location_id}
-    known = connection.execute(KNOWN, asked).one()
-    if known.service is None:
+    ((service, staff, location),) = session.run(KNOWN, asked)
+    if service is None:
         return InvalidRequest("UNKNOWN_SERVICE", f"There is no service {service_id}.")
-    if staff_id is not None and known.staff is None:
+    if staff_id is not None and staff is None:
         return InvalidRequest("UNKNOWN_STAFF", f"There is no staff member {staff_id}.")
-    if location_id is not None and known.location is None:
+    if location_id is not None and location is None:
         return InvalidRequest("UNKNOWN_LOCATION", f"There is no location {location_id}.")
-    if known.staff:
-        return InvalidRequest("NOT_OFFERED", f"{known.staff} does not offer {known.service}.")
-    where = f" at {known.location}" if known.location else ""
-    return InvalidRequest("NOT_OFFERED", f"Nobody offers {known.service}{where}.")
+    who, where = staff or "Nobody", f" at {location}" if location else ""
+    offers = "does not offer" if staff else "offers"
+    return InvalidRequest("NOT_OFFERED", f"{who} {offers} {service}{where}.")
 
 
 def _slots(ranges: Multirange[datetime] | None) -> list[Slot]:

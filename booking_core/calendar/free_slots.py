@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import TYPE_CHECKING, Self
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 from booking_core.errors import InvalidRequest
 from booking_core.requests import check_id, shortened
-from booking_core.slots import Slot
+from booking_core.slots import FreeSlot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import timedelta
 
 MOST_REFUSED = 1_000  # slots that a client can turn down
-
-
-@dataclass(frozen=True, slots=True)
-class FreeSlot:
-    """A slot that was free when it was looked for.
-
-    Attributes:
-        staff: The staff member's name.
-        time_zone: Where the staff member works, as an IANA name.
-    """
-
-    staff_id: int
-    staff: str
-    slot: Slot
-    time_zone: str
-
-    @classmethod
-    def starting(
-        cls, seconds: int, duration: timedelta, staff_id: int, staff: str, time_zone: str
-    ) -> Self:
-        """Return the free slot that starts so many seconds after the beginning of 1970."""
-        start = datetime.fromtimestamp(seconds, UTC)
-        return cls(staff_id, staff, Slot(start, start + duration), time_zone)
-
-    @property
-    def local_start(self) -> datetime:
-        """The start on the wall clock of the location."""
-        return self.slot.start.astimezone(ZoneInfo(self.time_zone))
-
-    def __str__(self) -> str:
-        return f"{self.local_start:%a %d %b %H:%M} with {self.staff}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from booking_core import statements
+from booking_core.strategies import statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection
 
+    from booking_core.database.session import Session
+    from booking_core.database.wire import Rows
     from booking_core.requests import Request
-    from booking_core.session import Session
-    from booking_core.wire import Rows
 
 
 def do_nothing() -> None:
