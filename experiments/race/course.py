@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Self
 import pandas as pd
 from sqlalchemy import text
 
+from experiments.judge.history import judge_round
 from experiments.waiting.waits import LockWaits
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from experiments.scenes.stage import Answer, Stage
+    from experiments.scenes.replies import Answer
+    from experiments.scenes.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Course:
             Its requests, one row each, and its summary.
         """
         runs = self._round()
-        faults = self._stage.judge([run.answer for run in runs])
+        faults = judge_round(self._stage, [run.answer for run in runs])
         first = min(run.released for run in runs)
         waited = self._waits.milliseconds if self._waits else {}
         requests = pd.DataFrame(

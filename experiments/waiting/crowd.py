@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from booking_core.booking import BookingService
-    from experiments.scenes.stage import Answer, Stage
+    from experiments.scenes.replies import Answer
+    from experiments.scenes.stage import Stage
     from experiments.server.postgres import Database
 
 POOL_SECONDS = 60  # how long a request may wait for a connection
