@@ -22,11 +22,14 @@ from tqdm.auto import tqdm
 from booking_core import schema
 from experiments.judge.ledger import judge
 from experiments.load import measurements
-from experiments.load.client_process import Share, work
+from experiments.load.client_process import work
 from experiments.load.crew import run_crew
 from experiments.load.feasibility import check_connections, feasible
 from experiments.load.metrics import Metric, Trend
-from experiments.load.plan import Plan
+from experiments.load.plan import OPERATIONS, Plan
+from experiments.load.replies import OUTCOMES
+from experiments.load.share import Share
+from experiments.load.users import PRACTICE
 from experiments.scenes import salon
 from experiments.scenes.catalogue import find_strategy
 from experiments.server.postgres import Database, fresh_database
@@ -150,7 +153,9 @@ def load(
             parts = run_crew(work, shares)
         replies = measurements.columns(part.records for part in parts)
         with control.begin() as connection:
-            judgement = judge(connection, replies)
+            judgement = judge(
+                connection, replies, operations=OPERATIONS, outcomes=OUTCOMES, practice=PRACTICE
+            )
         control.dispose()
     redact = Redactor().text
     return LoadResult(
