@@ -9,13 +9,13 @@ from experiments.explore.calls import CallsPlay
 from experiments.explore.campaign import Campaign, counterexample
 from experiments.explore.explorer import GUARD_SECONDS, MOST_STEPS, Explorer, Run
 from experiments.explore.plays import BookingPlay
-from experiments.explore.replaying import borrowed
 from experiments.explore.result import Result
 from experiments.explore.sampling import Sampled
 from experiments.explore.search import Systematic
 from experiments.race.race import BadExperiment
 from experiments.scenes.catalogue import find_strategy
 from experiments.scenes.shapes import SHAPES
+from experiments.server.postgres import lent_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,7 +92,7 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
     name = strategy if isinstance(strategy, str) else chosen.name
     result = Result(name, shape, clients, search)
     started = time.perf_counter()
-    with borrowed(on) as database:
+    with lent_database(on) as database:
         play = BookingPlay(
             database.engine(),
             chosen,
@@ -159,7 +159,7 @@ def explore_calls(  # noqa: PLR0913 - an experiment has as many parameters
     """
     result = Result(name, "calls", len(calls), search)
     started = time.perf_counter()
-    with borrowed(on) as database:
+    with lent_database(on) as database:
         play = CallsPlay(calls, setup, table, check)
         with Explorer(
             database, play, guard_seconds=guard_seconds, most_steps=most_steps

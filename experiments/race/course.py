@@ -16,9 +16,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
-from sqlalchemy import text
 
 from experiments.judge.history import judge_round
+from experiments.server.connection import backend_pid
 from experiments.waiting.waits import LockWaits
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Course:
 
     def _open(self) -> None:
         with self._engine.connect() as connection:
-            self._session.pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            self._session.pid = backend_pid(connection)
 
     def _run(self, barrier: threading.Barrier, client: int) -> Run:
         barrier.wait()

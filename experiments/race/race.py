@@ -8,7 +8,6 @@ compared with the rows (`history.judge`).
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from experiments.race.course import Course
 from experiments.scenes.catalogue import find_strategy
 from experiments.scenes.shapes import SHAPES
 from experiments.scenes.stage import Stage
-from experiments.server.postgres import Database, fresh_database
+from experiments.server.postgres import lent_database
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from booking_core.strategies import Strategy
-    from experiments.server.postgres import EmbeddedServer, Server
+    from experiments.server.postgres import Database, EmbeddedServer, Server
 
 HOLD_MS = 5.0
 LIMITS = {"clients": (1, 1000), "rounds": (1, 100_000), "hold_ms": (0, 60_000)}
@@ -160,7 +159,7 @@ def races(  # noqa: PLR0913 - an experiment has as many parameters
         (shape, clients): SHAPES[shape].scene(clients) for shape, clients in product(shapes, levels)
     }
     largest = max(scenes.values(), key=lambda scene: len(scene.calls))
-    with nullcontext(on) if isinstance(on, Database) else fresh_database(on) as database:
+    with lent_database(on) as database:
         engine = database.engine(poolclass=SingletonThreadPool, pool_size=max(levels))
         control = database.engine()
         _check_connections(control, max(levels))

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Self, cast
 
 from sqlalchemy import PoolProxiedConnection, QueuePool
 
+from experiments.server.connection import backend_pid
+
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    import psycopg
     from sqlalchemy import Engine
 
     from booking_core.booking import BookingService
@@ -100,7 +101,7 @@ class Crowd:
         pool = cast("QueuePool", engine.pool)
         with ExitStack() as opened:
             lent = [opened.enter_context(engine.connect()) for _ in range(pool.size())]
-            self.pids = [_pid(each.connection.driver_connection) for each in lent]
+            self.pids = [backend_pid(connection) for connection in lent]
 
     def __enter__(self) -> Self:
         self._threads = ThreadPoolExecutor(self._clients)
@@ -141,7 +142,3 @@ def crowd_engine(database: Database, pool: int) -> Engine:
     return database.engine(
         poolclass=MeteredPool, pool_size=pool, max_overflow=0, pool_timeout=POOL_SECONDS
     )
-
-
-def _pid(connection: object) -> int:
-    return cast("psycopg.Connection", connection).info.backend_pid
