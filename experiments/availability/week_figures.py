@@ -1,7 +1,7 @@
 """Pictures of days: what is on, where one could begin, what is offered instead of a lost slot.
 
 Wall time runs from left to right; a row is a staff member's day. Palette and style are those of
-`figures`, and each kind of piece has a hatching or a symbol of its own.
+`show.figures`, and each kind of piece has a hatching or a symbol of its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The pictures of throughput and latency: lines against clients, each named where it ends.
 
-Palette and style are those of `figures`. The service's lines are solid and coloured, pgbench's
+Palette and style are those of `show.figures`. The service's lines are solid and coloured, pgbench's
 dashed and black; no two have colour and marker in common.
 """
 

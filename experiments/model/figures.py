@@ -1,4 +1,4 @@
-"""The pictures of the model beside the machine; palette and style are those of `figures`."""
+"""The pictures of the model beside the machine; palette and style are those of `show.figures`."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 A race is a number of rounds of one shape with one strategy and so many clients (`race`); races
 over many shapes and numbers of clients share one database per strategy (`races`). After each
 round the database is asked whether two confirmed appointments overlap, and every reply is
-compared with the rows (`history.judge`).
+compared with the rows (`judge.history`).
 """
 
 from __future__ import annotations
