@@ -15,10 +15,10 @@ import click
 from booking_core.errors import BookingError
 from experiments.explore import NotReproduced, UnreadableSchedule
 from experiments.load.thresholds import FAILED_EXIT_CODE, BadThreshold
-from experiments.race.race import BadExperiment
 from experiments.report.profiles import ProfileError
 from experiments.report.publish import FolderRefused
 from experiments.scenes.catalogue import UnknownStrategy
+from experiments.scenes.parameters import BadExperiment
 from experiments.server.postgres import ServerError
 
 if TYPE_CHECKING:

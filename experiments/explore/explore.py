@@ -12,8 +12,8 @@ from experiments.explore.plays import BookingPlay
 from experiments.explore.result import Result
 from experiments.explore.sampling import Sampled
 from experiments.explore.search import Systematic
-from experiments.race.race import BadExperiment
 from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.parameters import BadExperiment, check_words
 from experiments.scenes.shapes import SHAPES
 from experiments.server.postgres import lent_database
 
@@ -83,10 +83,8 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
         UnsupportedServer: The server is too old for it.
     """
     chosen = find_strategy(strategy)
-    if shape not in SHAPES:
-        raise BadExperiment(f"There is no shape {shape!r}. There are: {', '.join(SHAPES)}.")
-    if search not in SEARCHES:
-        raise BadExperiment(f"There is no search {search!r}. There are: {', '.join(SEARCHES)}.")
+    check_words("shape", [shape], SHAPES)
+    check_words("search", [search], SEARCHES)
     if clients < 1 or attempts < 1:
         raise BadExperiment("At least one client is needed, and one attempt.")
     name = strategy if isinstance(strategy, str) else chosen.name

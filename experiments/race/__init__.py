@@ -8,6 +8,6 @@
 `contention` races every strategy in every shape, and `figures` draws what came of it.
 """
 
-from experiments.race.race import BadExperiment, RaceResult, race, races
+from experiments.race.race import RaceResult, race, races
 
-__all__ = ["BadExperiment", "RaceResult", "race", "races"]
+__all__ = ["RaceResult", "race", "races"]

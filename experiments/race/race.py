@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from experiments.judge.history import Faults
 from experiments.race.course import Course
 from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.parameters import BadExperiment, check_limits, check_words
 from experiments.scenes.shapes import SHAPES
 from experiments.scenes.stage import Stage
 from experiments.server.postgres import lent_database
@@ -37,10 +38,6 @@ LIMITS = {"clients": (1, 1000), "rounds": (1, 100_000), "hold_ms": (0, 60_000)}
 SPARE_CONNECTIONS = 8
 REPLIES = ("booked", "conflict", "busy", "cancelled")  # every other outcome is an error
 FAULTS = [fault.name for fault in fields(Faults)]
-
-
-class BadExperiment(ValueError):
-    """A parameter makes no experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,15 +177,12 @@ def races(  # noqa: PLR0913 - an experiment has as many parameters
 
 
 def _check(levels: Sequence[int], shapes: Sequence[str], rounds: int, hold_ms: float) -> None:
-    if unknown := [shape for shape in shapes if shape not in SHAPES]:
-        raise BadExperiment(f"There is no shape {unknown[0]!r}. There are: {', '.join(SHAPES)}.")
+    check_words("shape", shapes, SHAPES)
     if not levels or not shapes:
         raise BadExperiment("A race needs at least one number of clients and one shape.")
     given = [*(("clients", level) for level in levels), ("rounds", rounds), ("hold_ms", hold_ms)]
     for name, value in given:
-        least, most = LIMITS[name]
-        if not least <= value <= most:
-            raise BadExperiment(f"{name} is {value}; it must lie between {least} and {most}.")
+        check_limits(name, value, *LIMITS[name])
 
 
 def _check_connections(control: Engine, clients: int) -> None:

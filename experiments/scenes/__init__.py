@@ -2,5 +2,6 @@
 
 `salon` has the staff and the services, `shapes` what clients ask at once, `stage` the database on
 which that is played again and again. `replies` is what clients are told, `rows` what is stored.
-`catalogue` finds strategies by name, and `exhibits` are the unsound ones.
+`catalogue` finds strategies by name, `exhibits` are the unsound ones, and `parameters` says what
+makes no experiment.
 """
