@@ -11,7 +11,6 @@ import copy
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
-from itertools import combinations
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,7 +21,7 @@ from experiments.scenes.replies import Answer, Reply
 from experiments.scenes.rows import Row
 from experiments.scenes.shapes import Place
 from experiments.scenes.stage import Stage
-from experiments.schedules.schedule import ClientReply, StoredRow
+from experiments.schedules.schedule import ClientReply, StoredRow, double_bookings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -173,14 +172,13 @@ class BookingPlay(Stage):
     def _judged(
         self, after: tuple[StoredRow, ...], answers: Sequence[Answer], endings: Sequence[Ending]
     ) -> Judgement:
-        confirmed = [row for row in after if row.status == "confirmed"]
         faults = history.judge(
             self.scene.calls,
             [self._as_charged(answer, answers) for answer in answers],
             self.existing,
             self.before,
             {row.id: _row(row) for row in after},
-            double_bookings=sum(_overlap(*pair) for pair in combinations(confirmed, 2)),
+            double_bookings=len(double_bookings(after)),
         )
         if not faults and not self._explained(answers, endings, after):
             faults = replace(faults, dishonest_replies=1)
@@ -249,11 +247,6 @@ class BookingPlay(Stage):
 def _row(stored: StoredRow) -> Row:
     place = Place(stored.staff, datetime.fromisoformat(stored.starts))
     return Row(stored.id, place, stored.status, stored.key)
-
-
-def _overlap(one: StoredRow, other: StoredRow) -> bool:
-    # Instants in one zone and one format are ordered as their texts are.
-    return one.staff == other.staff and one.starts < other.ends and other.starts < one.ends
 
 
 def _reply(client: int, call: Call, answer: Answer, ending: Ending) -> ClientReply:
