@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from booking_core.strategies import STRATEGIES, Strategy
-from experiments.race.race import FAULTS, BadExperiment, race, races
+from experiments.race.race import FAULTS, race, races
 from experiments.scenes.exhibits import EXHIBITS, Exhibit
+from experiments.scenes.parameters import BadExperiment
 from experiments.scenes.shapes import SHAPES
 from experiments.server.postgres import Database, server
 from experiments.waiting.waits import LockWaits

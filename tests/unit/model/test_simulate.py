@@ -34,7 +34,7 @@ from experiments.model.scripts import locking_statement
 from experiments.model.sharding import crossing_share, over_nodes
 from experiments.model.simulate import Simulation, simulate
 from experiments.model.times import Times
-from experiments.race.race import BadExperiment
+from experiments.scenes.parameters import BadExperiment
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
