@@ -18,6 +18,19 @@ HOUSE = Path(__file__).parents[2]
 # Each package's rooms, from the ground up; a file beside them is a room of one file. The
 # package's own face, its `__init__.py`, stands above them all.
 ORDERS = {
+    "booking_core": (
+        "invalid",
+        "slots",
+        "errors",
+        "retry",
+        "requests",
+        "database",
+        "calendar",
+        "strategies",
+        "schema",
+        "claims",
+        "booking",
+    ),
     "experiments": (
         "server",
         "show",
