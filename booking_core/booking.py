@@ -17,6 +17,7 @@ With a strategy that waits, whoever is chosen is waited for, even where others c
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
@@ -205,13 +206,12 @@ class BookingService:
         wish = Wish(service_id, client, start, end, key, asked)
         turned_down = check_refused(refused)
 
-        def claim(attempt: int) -> Booking:
-            twin = self._claims.twin(key, asked, attempt) if key else None
-            if twin:
+        def claim() -> Booking:
+            if twin := self._claims.twin(wish):
                 return twin
             if staff_id is None:
-                return self._with_anyone(wish, location_id, turned_down, attempt)
-            return self._with(self._request(wish, staff_id), turned_down, attempt)
+                return self._with_anyone(wish, location_id, turned_down)
+            return self._with(self._request(wish, staff_id), turned_down)
 
         return self._tried(claim)
 
@@ -246,14 +246,9 @@ class BookingService:
             moves = find_confirmed(session, appointment_id)
         wanted = moves.staff_id if staff_id is None else staff_id
         check_id(wanted, "UNKNOWN_STAFF", "staff member")
-
         wish = Wish(moves.service_id, moves.client, start, end, moves=moves)
         turned_down = check_refused(refused)
-
-        def claim(attempt: int) -> Booking:
-            return self._with(self._request(wish, wanted), turned_down, attempt)
-
-        return self._tried(claim)
+        return self._tried(lambda: self._with(self._request(wish, wanted), turned_down))
 
     def cancel(self, appointment_id: int) -> Appointment:
         """Cancel a confirmed appointment and return it; its slot is free at once.
@@ -264,7 +259,7 @@ class BookingService:
         """
         check_appointment_id(appointment_id)
 
-        def release(_: int) -> Appointment:
+        def release() -> Appointment:
             with Session(self._engine, self.strategy.isolation) as session:
                 if self.strategy.release(session.connection, appointment_id):
                     return find(session, appointment_id)
@@ -284,19 +279,19 @@ class BookingService:
     def _request(self, wish: Wish, staff_id: int) -> Request:
         return self._rulebook.request(wish, staff_id, self._clock())
 
-    def _with(self, request: Request, refused: Sequence[FreeSlot], attempt: int) -> Booking:
+    def _with(self, request: Request, refused: Sequence[FreeSlot]) -> Booking:
         """Try to claim a slot with the one staff member who is asked for.
 
         Raises:
             BookingConflict: Somebody else has it.
         """
-        claimed = self._claims.claim(request, attempt)
+        claimed = self._claims.claim(request)
         if isinstance(claimed, Booking):
             return claimed
         raise BookingConflict(request.slot, claimed, self._alternatives(request, refused))
 
     def _with_anyone(
-        self, wish: Wish, location_id: int | None, refused: Sequence[FreeSlot], attempt: int
+        self, wish: Wish, location_id: int | None, refused: Sequence[FreeSlot]
     ) -> Booking:
         """Try to claim a slot with whoever is free, the least busy first.
 
@@ -310,8 +305,7 @@ class BookingService:
             free = [each for each in working if each.taken_by is None]
             if not free:
                 # Whoever has it may be this request's own twin, asked at the same time.
-                twin = self._claims.twin(wish.key, wish.digest, attempt) if wish.key else None
-                if twin:
+                if twin := self._claims.twin(wish):
                     return twin
                 if not working:
                     raise self._nobody_works(wish, offering)
@@ -324,7 +318,7 @@ class BookingService:
             kept_out: SlotBusy | InvalidRequest | None = None
             for candidate in sorted(free, key=lambda each: (each.load, self._source.random())):
                 try:
-                    claimed = self._claims.claim(self._request(wish, candidate.staff_id), attempt)
+                    claimed = self._claims.claim(self._request(wish, candidate.staff_id))
                 except (SlotBusy, InvalidRequest) as error:
                     kept_out = error  # the next one may still be had
                     continue
@@ -374,13 +368,12 @@ class BookingService:
         except BookingError:
             return ()  # that the slot is taken is known, whatever keeps the offers away
 
-    def _tried(self, work: Callable[[int], T]) -> T:
+    def _tried(self, work: Callable[[], T]) -> T:
         """Do the work as often as the strategy's policy allows, and count."""
-        attempt = 0
+        attempt = 1
         while True:
-            attempt += 1
             try:
-                return work(attempt)
+                done = work()
             except BookingError as error:
                 error.attempts = attempt
                 if not isinstance(error, TRIED_AGAIN):
@@ -388,4 +381,7 @@ class BookingService:
                 if attempt >= self.strategy.retry.attempts:
                     self._rulebook.forget()  # a staff member who was removed looks busy, too
                     raise
+            else:
+                return replace(done, attempts=attempt) if isinstance(done, Booking) else done
             self._sleep(self.strategy.retry.pause(attempt, self._source))
+            attempt += 1

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from booking_core.calendar.rulebook import Rulebook
-    from booking_core.requests import Request
+    from booking_core.requests import Request, Wish
     from booking_core.strategies import Strategy
 
 
@@ -43,12 +43,11 @@ class Claims:
         self._rulebook = rulebook
         self._before_record = before_record
 
-    def claim(self, request: Request, attempt: int) -> Booking | int:
+    def claim(self, request: Request) -> Booking | int:
         """Try once to claim a slot.
 
         Args:
             request: Whose rules allow it.
-            attempt: How often it was tried so far, this time included.
 
         Returns:
             What was booked, by this request or by its twin; or else the id of the appointment that
@@ -59,11 +58,9 @@ class Claims:
         """
         appointment_id, taken_by = self._run(request)
         if appointment_id is None:
-            return self._in_the_way(request, taken_by, attempt)
-        stored = Appointment(
-            appointment_id, request.staff_id, request.service_id, request.client, request.slot
-        )
-        return Booking(stored, attempt)
+            return self.twin(request) or self._in_the_way(request, taken_by)
+        who = request.staff_id, request.service_id, request.client
+        return Booking(Appointment(appointment_id, *who, request.slot))
 
     def _run(self, request: Request) -> tuple[int | None, int | None]:
         """Run the transaction once; return the appointment's id, or whose the slot is."""
@@ -81,17 +78,13 @@ class Claims:
             return None, None
         return appointment_id, tx.taken_by
 
-    def _in_the_way(self, request: Request, taken_by: int | None, attempt: int) -> Booking | int:
-        """Find out why nothing was stored; return who has the slot, or what a twin has booked.
+    def _in_the_way(self, request: Request, taken_by: int | None) -> int:
+        """Return who has the slot, where nothing was stored.
 
         Raises:
             InvalidRequest: `NOT_CONFIRMED` where there is nothing left to move.
             SerializationFailure: Whatever it was, it has changed meanwhile.
         """
-        if request.key:
-            twin = self.twin(request.key, request.digest, attempt)
-            if twin:
-                return twin
         if taken_by is None:
             with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
                 taken_by = BookingTransaction(session, request).rival()
@@ -102,16 +95,13 @@ class Claims:
             raise SerializationFailure("What stood in the way has changed; try again.")
         return taken_by
 
-    def twin(self, key: str, asked: str, attempt: int) -> Booking | None:
-        """Return what an earlier request with this idempotency key has booked, if it has.
-
-        Args:
-            key: The idempotency key.
-            asked: The digest of what is asked for.
-            attempt: How often it was tried so far.
+    def twin(self, wish: Wish) -> Booking | None:
+        """Return what an earlier request with the same idempotency key has booked, if it has.
 
         Raises:
             InvalidRequest: `KEY_REUSED` where the earlier one asked for something else.
         """
+        if wish.key is None:
+            return None
         with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
-            return find_twin(session, key, asked, attempt)
+            return find_twin(session, wish)

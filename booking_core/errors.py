@@ -8,25 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from booking_core.invalid import BookingError, InvalidRequest
+from booking_core.invalid import BookingError as BookingError  # noqa: PLC0414 - passed on
+from booking_core.invalid import InvalidRequest as InvalidRequest  # noqa: PLC0414 - likewise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from booking_core.slots import FreeSlot, Slot
-
-__all__ = [
-    "BookingConflict",
-    "BookingError",
-    "DatabaseUnavailable",
-    "Deadlock",
-    "InvalidRequest",
-    "OutcomeUnknown",
-    "PoolTimeout",
-    "SerializationFailure",
-    "SlotBusy",
-    "UnsupportedServer",
-]
 
 
 class BookingConflict(BookingError):

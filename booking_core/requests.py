@@ -50,7 +50,7 @@ class Booking:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wish:
     """What a client wants, whoever does it, before the rules were asked.
 
@@ -74,31 +74,21 @@ class Wish:
     moves: Appointment | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A slot for a client, ready to be claimed.
+@dataclass(frozen=True, kw_only=True)
+class Request(Wish):
+    """A wish with somebody whose rules allow it, ready to be claimed.
 
     Attributes:
         staff_id: Whose calendar.
-        service_id: What for.
-        client: Who asks.
         slot: What the client is promised.
         blocked: The slot and its buffers: what must not overlap.
-        key: The idempotency key, if the client sent one.
-        moves: The appointment that is rescheduled; none where a new one is booked.
         rules_version: Of the rules that allow it, as the rulebook counts.
-        digest: As the wish's.
     """
 
     staff_id: int
-    service_id: int
-    client: str
     slot: Slot
     blocked: Slot
-    key: str | None = None
-    moves: Appointment | None = None
     rules_version: int = 0
-    digest: str = ""
 
     @property
     def parameters(self) -> dict[str, object]:

@@ -24,7 +24,6 @@ MINUTE = timedelta(minutes=1)
 TICK = timedelta(microseconds=1)  # the smallest step, PostgreSQL's and Python's
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # from which PostgreSQL's date_part('epoch', …) counts
 USABLE_YEARS = range(1000, 9000)  # far enough from both ends for any arithmetic
-END_OF_TIME = datetime(USABLE_YEARS.stop, 1, 1, tzinfo=UTC) - TICK
 
 
 @dataclass(frozen=True, order=True, slots=True)

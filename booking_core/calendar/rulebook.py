@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from booking_core.database.session import Session
     from booking_core.requests import Wish
 
-MOST_CALENDARS = 20_000
-"""How many calendars are kept; a few kilobytes each."""
+MOST_CALENDARS = 20_000  # that are kept; a few kilobytes each
 
 Rules = tuple[Service, Calendar]
 
@@ -94,15 +93,11 @@ class Rulebook:
             self._known.pop((wish.service_id, staff_id), None)
             return self.request(wish, staff_id, now)
         return Request(
-            staff_id,
-            wish.service_id,
-            wish.client,
-            slot,
-            service.blocked(slot.start),
-            wish.key,
-            wish.moves,
-            calendar.version,
-            wish.digest,
+            **vars(wish),
+            staff_id=staff_id,
+            slot=slot,
+            blocked=service.blocked(slot.start),
+            rules_version=calendar.version,
         )
 
     def forget(self) -> None:

@@ -10,6 +10,7 @@ from booking_core.slots import Slot
 
 if TYPE_CHECKING:
     from booking_core.database.session import Session
+    from booking_core.requests import Wish
 
 BY = """
     SELECT request_digest, id, staff_id, service_id, client, lower(during), upper(during), status
@@ -52,22 +53,16 @@ def find_confirmed(session: Session, appointment_id: int) -> Appointment:
     return found
 
 
-def find_twin(session: Session, key: str, digest: str, attempt: int = 1) -> Booking | None:
+def find_twin(session: Session, wish: Wish) -> Booking | None:
     """Return what an earlier request with the same idempotency key has booked, if it has.
-
-    Args:
-        session: To read with.
-        key: The idempotency key.
-        digest: What tells the request from others.
-        attempt: How often it was tried so far.
 
     Raises:
         InvalidRequest: `KEY_REUSED` where the earlier one asked for something else.
     """
-    for asked, found in _stored(session, BY_KEY, key):
-        if asked != digest:
-            raise InvalidRequest("KEY_REUSED", f"The key {key!r} belongs to another request.")
-        return Booking(found, attempt, replayed=True)
+    for digest, found in _stored(session, BY_KEY, wish.key):
+        if digest != wish.digest:
+            raise InvalidRequest("KEY_REUSED", f"The key {wish.key!r} belongs to another request.")
+        return Booking(found, replayed=True)
     return None
 
 

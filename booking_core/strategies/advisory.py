@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from booking_core.errors import SlotBusy
 from booking_core.retry import PATIENT
-from booking_core.strategies.base import Guarded, Traits
+from booking_core.strategies.base import REFUSES, Guarded
 
 if TYPE_CHECKING:
     from booking_core.strategies.transaction import BookingTransaction
@@ -60,13 +60,7 @@ class AdvisoryTry(Guarded):
 
     name = "advisory_try"
     retry = PATIENT
-    traits = Traits(
-        waits=False,
-        may_answer_busy=True,
-        neighbours_retry="same staff",
-        round_trips=2,
-        round_trips_under_lock=1,
-    )
+    traits = REFUSES
     choose_when = (
         "Connections are scarce: requests for a hot calendar must not queue inside PostgreSQL, "
         "and clients can be told to try again."

@@ -59,6 +59,10 @@ class Traits:
         return asdict(self)
 
 
+# Of a lock that answers at once where it is taken; whoever is refused tries again.
+REFUSES = Traits(waits=False, may_answer_busy=True, neighbours_retry="same staff")
+
+
 class Strategy:
     """One way of keeping rivals out. Subclass it and override what differs.
 

@@ -47,11 +47,7 @@ class Serializable(Strategy):
     )
     retry = RetryPolicy(attempts=200, longest_pause=0.2)
     traits = Traits(
-        waits=False,
-        neighbours_wait="none",
-        neighbours_retry="everybody",
-        round_trips=2,
-        round_trips_under_lock=0,
+        waits=False, neighbours_wait="none", neighbours_retry="everybody", round_trips_under_lock=0
     )
     choose_when = (
         "Rules span several tables, collisions are rare, and every transaction in the product "

@@ -7,11 +7,12 @@ row for the foreign key, which FOR UPDATE would block and FOR NO KEY UPDATE lets
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from booking_core.errors import SlotBusy
 from booking_core.retry import PATIENT
-from booking_core.strategies.base import Guarded, Traits
+from booking_core.strategies.base import REFUSES, Guarded
 
 if TYPE_CHECKING:
     from booking_core.strategies.transaction import BookingTransaction
@@ -55,13 +56,7 @@ class StaffRowNowait(Guarded):
 
     name = "staff_row_nowait"
     retry = PATIENT
-    traits = Traits(
-        waits=False,
-        may_answer_busy=True,
-        neighbours_retry="same staff",
-        round_trips=1,
-        round_trips_under_lock=0,
-    )
+    traits = replace(REFUSES, round_trips=1, round_trips_under_lock=0)
     choose_when = "As advisory_try, where row locks are preferred and refusals are rare."
 
     def guard(self, tx: BookingTransaction) -> None:
@@ -81,13 +76,7 @@ class StaffRowSkipLocked(Guarded):
 
     name = "staff_row_skip_locked"
     retry = PATIENT
-    traits = Traits(
-        waits=False,
-        may_answer_busy=True,
-        neighbours_retry="same staff",
-        round_trips=2,
-        round_trips_under_lock=1,
-    )
+    traits = REFUSES
     choose_when = "As staff_row_nowait, where refusals are frequent: they are no errors here."
 
     def guard(self, tx: BookingTransaction) -> None:

@@ -34,8 +34,7 @@ from booking_core.booking import MOST_OFFERS
 from booking_core.calendar.availability import Availability
 from booking_core.calendar.rulebook import Rulebook
 from booking_core.errors import PoolTimeout
-from booking_core.requests import Request
-from booking_core.slots import FreeSlot, Slot
+from booking_core.slots import FreeSlot
 from experiments.server.postgres import Database
 
 HOUR = 60 * MINUTE
@@ -49,22 +48,15 @@ def desk() -> Iterator[Desk]:
         yield opened
 
 
-def _request(desk: Desk, **different: Any) -> Request:  # noqa: ANN401 - as `ask`
-    asked = desk.ask(**different)
-    slot = Slot(asked["start"], asked["start"] + 45 * MINUTE)
-    blocked = Slot(slot.start, slot.end + 15 * MINUTE)
-    return Request(asked["staff_id"], asked["service_id"], "Ada", slot, blocked)
-
-
-def _in_order(wanted: Request, found: list[FreeSlot]) -> list[FreeSlot]:
+def _in_order(staff_id: int, start: datetime, found: list[FreeSlot]) -> list[FreeSlot]:
     """Sort by the promise: nearest, same staff first, earlier, name. The oracle's own words."""
-    (city,) = {free.time_zone for free in found if free.staff_id == wanted.staff_id}
-    day = wanted.slot.start.astimezone(ZoneInfo(city)).date()
+    (city,) = {free.time_zone for free in found if free.staff_id == staff_id}
+    day = start.astimezone(ZoneInfo(city)).date()
     return sorted(
         (free for free in found if free.time_zone == city and free.local_start.date() >= day),
         key=lambda free: (
-            max(free.slot.start, wanted.slot.start) - min(free.slot.start, wanted.slot.start),
-            0 if free.staff_id == wanted.staff_id else 1,
+            max(free.slot.start, start) - min(free.slot.start, start),
+            0 if free.staff_id == staff_id else 1,
             free.slot.start,
             free.staff,
         ),
@@ -79,19 +71,10 @@ def test_alternatives_are_the_nearest_of_all_free_slots(desk: Desk, seed: int) -
     source = Random(seed)
     rows = [row for row in desk.rows() if row.service_id == desk.salon.services["Haircut"]]
     for row in source.sample(rows, 3):
-        request = _request(desk, staff=_name(desk, row.staff_id), start=row.during.lower)
+        lost = {"staff_id": row.staff_id, "start": row.during.lower}
         with pytest.raises(BookingConflict) as conflict:
-            service.book(
-                staff_id=row.staff_id,
-                service_id=request.service_id,
-                start=request.slot.start,
-                client="Bob",
-            )
-        assert _in_order(request, listed)[:5] == list(conflict.value.alternatives)
-
-
-def _name(desk: Desk, staff_id: int) -> str:
-    return next(name for name, number in desk.salon.staff.items() if number == staff_id)
+            service.book(service_id=row.service_id, client="Bob", **lost)
+        assert _in_order(found=listed, **lost)[:5] == list(conflict.value.alternatives)
 
 
 def test_every_alternative_can_be_booked(desk: Desk) -> None:

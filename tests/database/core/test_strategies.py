@@ -56,7 +56,13 @@ def _request(desk: Desk, **different: Any) -> Request:  # noqa: ANN401 - as `ask
     with desk.engine.connect() as connection:
         version = connection.exec_driver_sql("SELECT version FROM rulebook").scalar_one()
     return Request(
-        asked["staff_id"], asked["service_id"], "Ada", slot, blocked, rules_version=version
+        asked["service_id"],
+        "Ada",
+        slot.start,
+        staff_id=asked["staff_id"],
+        slot=slot,
+        blocked=blocked,
+        rules_version=version,
     )
 
 

@@ -27,7 +27,7 @@ ASKED: dict[str, Any] = {"staff_id": 1, "service_id": 2, "client": "Ada", "start
 
 def _request(staff_id: int, moves_from: int | None = None) -> Request:
     moves = None if moves_from is None else Appointment(7, moves_from, 1, "Ada", SLOT)
-    return Request(staff_id, 1, "Ada", SLOT, SLOT, moves=moves)
+    return Request(1, "Ada", START, moves=moves, staff_id=staff_id, slot=SLOT, blocked=SLOT)
 
 
 @pytest.mark.parametrize(
