@@ -14,13 +14,14 @@ else was faster there, the next one is tried: it is a conflict only when nobody 
 With a strategy that waits, whoever is chosen is waited for, even where others could be had at once.
 """
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from random import Random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+
+from sqlalchemy import Engine
 
 from booking_core.calendar.availability import ENOUGH, Availability, Candidate
 from booking_core.calendar.free_slots import FreeTime, check_refused
@@ -48,11 +49,6 @@ from booking_core.requests import (
 from booking_core.slots import FreeSlot, Slot, in_utc
 from booking_core.strategies import DEFAULT, Strategy
 from booking_core.strategies.transaction import do_nothing
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from sqlalchemy import Engine
 
 TRIED_AGAIN = (SlotBusy, SerializationFailure, Deadlock)
 MOST_LOOKS = 20  # at who is free, when others are faster each time

@@ -1,24 +1,17 @@
 """One try at a request: the transaction, and what came of it."""
 
-from __future__ import annotations
+from collections.abc import Callable
 
-from typing import TYPE_CHECKING
+from sqlalchemy import Engine
 
+from booking_core.calendar.rulebook import Rulebook
 from booking_core.database.appointments import find_confirmed, find_twin
 from booking_core.database.failures import OverlapRefused
 from booking_core.database.session import Session
 from booking_core.errors import SerializationFailure
-from booking_core.requests import Appointment, Booking
+from booking_core.requests import Appointment, Booking, Request, Wish
+from booking_core.strategies import Strategy
 from booking_core.strategies.transaction import BookingTransaction
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sqlalchemy import Engine
-
-    from booking_core.calendar.rulebook import Rulebook
-    from booking_core.requests import Request, Wish
-    from booking_core.strategies import Strategy
 
 
 class Claims:

@@ -4,17 +4,11 @@ Every error carries a `code` for programs and an `outcome`, the word under which
 count it. Messages say what was wrong, which value it was and what to do about it.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from booking_core.invalid import BookingError as BookingError  # noqa: PLC0414 - passed on
 from booking_core.invalid import InvalidRequest as InvalidRequest  # noqa: PLC0414 - likewise
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from booking_core.slots import FreeSlot, Slot
+from booking_core.slots import FreeSlot, Slot
 
 
 class BookingConflict(BookingError):

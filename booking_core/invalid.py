@@ -3,8 +3,6 @@
 It stands below everything else, so that the smallest value can refuse to be made.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 

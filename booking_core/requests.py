@@ -4,17 +4,13 @@ A `Wish` is what was asked; a `Request` is a wish with a staff member whose rule
 never changes; the service, the transaction and the strategies all read the same one.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from datetime import datetime
+from typing import Literal
 
 from booking_core.invalid import InvalidRequest
 from booking_core.slots import Slot, in_utc
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 CLIENT_LENGTH = 200  # characters of a client's name, and of an idempotency key
 # What some scripts and names can't be written without: joiners, and blanks that do not break.

@@ -15,17 +15,11 @@ a strategy which relies on its locks alone is seen without a constraint that wou
 faults.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import sqlalchemy as sa
+from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import TSTZRANGE
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from booking_core.strategies import Strategy
+from booking_core.strategies import Strategy
 
 HALF_OPEN = (
     "NOT (isempty(during) OR lower_inf(during) OR upper_inf(during))"

@@ -8,17 +8,13 @@ Local rules ("Tuesdays from nine to five") become instants in `instant`, the one
 wall clock is read.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import Self
 from zoneinfo import ZoneInfo
 
 from booking_core.invalid import InvalidRequest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 MINUTE = timedelta(minutes=1)
 TICK = timedelta(microseconds=1)  # the smallest step, PostgreSQL's and Python's
@@ -57,11 +53,11 @@ class Slot:
     def __str__(self) -> str:
         return f"{self.start:%Y-%m-%d %H:%M}-{self.end:%H:%M} UTC"
 
-    def overlaps(self, other: Slot) -> bool:
+    def overlaps(self, other: Self) -> bool:
         """Whether the two share an instant; touching slots do not."""
         return self.start < other.end and other.start < self.end
 
-    def contains(self, other: Slot) -> bool:
+    def contains(self, other: Self) -> bool:
         """Whether every instant of the other lies in this one."""
         return self.start <= other.start and other.end <= self.end
 

@@ -4,12 +4,12 @@ Each question is one query (`free_time`), whatever the number of staff and days;
 meanwhile, and nothing keeps the answer true. Whoever books finds out.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine
 
 from booking_core.calendar import free_time
 from booking_core.calendar.free_slots import FreeTime, check_refused
@@ -17,17 +17,10 @@ from booking_core.calendar.rulebook import not_offered
 from booking_core.calendar.rules import DAY
 from booking_core.calendar.zones import clocks, place_of
 from booking_core.database.session import Session
+from booking_core.database.wire import Rows
 from booking_core.invalid import InvalidRequest
-from booking_core.requests import LARGEST_INTEGER, check_id
+from booking_core.requests import LARGEST_INTEGER, Appointment, check_id
 from booking_core.slots import EPOCH, FreeSlot, Slot, in_utc, instant, seconds
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from sqlalchemy import Engine
-
-    from booking_core.database.wire import Rows
-    from booking_core.requests import Appointment
 
 ENOUGH = 5
 MOST_DAYS = 400  # that are listed at a time

@@ -1,18 +1,13 @@
 """Free slots, as they are listed, offered and turned down."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from booking_core.errors import InvalidRequest
 from booking_core.requests import check_id, shortened
 from booking_core.slots import FreeSlot
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import timedelta
 
 MOST_REFUSED = 1_000  # slots that a client can turn down
 

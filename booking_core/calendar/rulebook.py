@@ -6,24 +6,17 @@ a change that the booking's transaction can see can't be overlooked, whoever mad
 count differs nothing is stored, the service forgets what it knew, and the request is tried again.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from datetime import datetime, time
-from typing import TYPE_CHECKING
+
+from psycopg.types.multirange import Multirange
 
 from booking_core.calendar.rules import Calendar, Service, WeeklyHours
 from booking_core.calendar.zones import place_of
+from booking_core.database.session import Session
 from booking_core.invalid import InvalidRequest
-from booking_core.requests import Request
+from booking_core.requests import Request, Wish
 from booking_core.slots import Slot
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from psycopg.types.multirange import Multirange
-
-    from booking_core.database.session import Session
-    from booking_core.requests import Wish
 
 MOST_CALENDARS = 20_000  # that are kept; a few kilobytes each
 

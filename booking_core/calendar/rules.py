@@ -17,19 +17,15 @@ a whole team, and whoever has lost a slot all that is booked until something is 
 that is: more than one query, and `bench availability` shows what the sweep over it costs.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from booking_core.invalid import InvalidRequest
 from booking_core.slots import Slot, in_utc, instant, on_grid, subtract
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from zoneinfo import ZoneInfo
 
 DAY = timedelta(days=1)
 

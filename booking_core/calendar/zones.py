@@ -10,20 +10,15 @@ PEP 495 tells which stretch a wall time belongs to: the first in which it occurs
 occurs, the one before the gap.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from booking_core.invalid import InvalidRequest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from booking_core.slots import Slot
+from booking_core.slots import Slot
 
 SECOND = timedelta(seconds=1)
 MARGIN = 7  # days around a window whose wall times matter: the longest service, a shift, any offset

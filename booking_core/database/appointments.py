@@ -1,16 +1,9 @@
 """Appointments that are stored, and how to find them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from booking_core.database.session import Session
 from booking_core.invalid import InvalidRequest
-from booking_core.requests import LARGEST_BIGINT, Appointment, Booking, check_id
+from booking_core.requests import LARGEST_BIGINT, Appointment, Booking, Wish, check_id
 from booking_core.slots import Slot
-
-if TYPE_CHECKING:
-    from booking_core.database.session import Session
-    from booking_core.requests import Wish
 
 BY = """
     SELECT request_digest, id, staff_id, service_id, client, lower(during), upper(during), status

@@ -4,9 +4,7 @@ SQLSTATE codes: manual, appendix A. A connection that is lost before COMMIT was 
 nothing; one that is lost afterwards leaves the outcome unknown.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import psycopg
 
@@ -19,9 +17,6 @@ from booking_core.errors import (
     SerializationFailure,
     SlotBusy,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class OverlapRefused(BookingError):

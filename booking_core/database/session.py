@@ -5,25 +5,17 @@ connection makes cursors of somebody's own, these are there to see what is sent,
 or to hold it back: then each statement goes through SQLAlchemy and such a cursor, by itself.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, Self
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import psycopg
-from sqlalchemy import Connection, exc
+from sqlalchemy import Connection, Engine, exc
 
 from booking_core.database.failures import explain
-from booking_core.database.wire import NOTHING, Wire
+from booking_core.database.wire import NOTHING, Rows, Wire
 from booking_core.errors import PoolTimeout
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
-
-    from sqlalchemy import Engine
-
-    from booking_core.database.wire import Rows
 
 Isolation = Literal["AUTOCOMMIT", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 

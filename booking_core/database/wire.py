@@ -12,15 +12,17 @@ two cores: for `advisory` on a hot slot psycopg's has RATIOS of this one's throu
 Manual: 32.5 Pipeline Mode; 55.2.3 Extended Query. psycopg's: `psycopg.pq`, libpq wrapper module.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from psycopg import Connection
+from psycopg.abc import PQGen
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import (
+    Diagnostic,
     InFailedSqlTransaction,
     OperationalError,
     ProgrammingError,
@@ -28,14 +30,7 @@ from psycopg.errors import (
 )
 from psycopg.generators import fetch, send
 from psycopg.pq import DiagnosticField, ExecStatus, PipelineStatus, TransactionStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from psycopg import Connection
-    from psycopg.abc import PQGen
-    from psycopg.errors import Diagnostic
-    from psycopg.pq.abc import PGconn, PGresult
+from psycopg.pq.abc import PGconn, PGresult
 
 Rows = list[tuple[Any, ...]]
 Statement = tuple[str, "Mapping[str, object]"]

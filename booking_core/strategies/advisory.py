@@ -5,16 +5,10 @@ collides by hashing nor meets another use of advisory locks. It names the calend
 slot: two slots that overlap but start at different times must meet at the same lock.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from booking_core.errors import SlotBusy
 from booking_core.retry import PATIENT
 from booking_core.strategies.base import REFUSES, Guarded
-
-if TYPE_CHECKING:
-    from booking_core.strategies.transaction import BookingTransaction
+from booking_core.strategies.transaction import BookingTransaction
 
 CALENDARS = 7_264  # our half of the key space; any number that nothing else in the database uses
 

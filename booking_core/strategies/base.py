@@ -13,23 +13,17 @@ no more than this:
 The service owns the transaction, the retries and the outcome; a strategy never commits.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from booking_core.database.session import Isolation
 from booking_core.errors import UnsupportedServer
+from booking_core.requests import Request
 from booking_core.retry import RetryPolicy
 from booking_core.strategies import statements
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from booking_core.database.session import Isolation
-    from booking_core.requests import Request
-    from booking_core.strategies.transaction import BookingTransaction
+from booking_core.strategies.transaction import BookingTransaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,12 @@ No check comes first; the insert is the check. They also bind code that takes no
 which is why the exclusion constraint makes a good backstop behind any other strategy.
 """
 
-from __future__ import annotations
+from sqlalchemy import Connection
 
-from typing import TYPE_CHECKING
-
+from booking_core.requests import Request
 from booking_core.strategies import statements
 from booking_core.strategies.base import Strategy, Traits
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from booking_core.requests import Request
-    from booking_core.strategies.transaction import BookingTransaction
+from booking_core.strategies.transaction import BookingTransaction
 
 CLAIM_AND_INSERT = f"""
     WITH claimed AS (

@@ -1,16 +1,11 @@
 """Lock, check and insert in one function inside the server: one round trip."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
 
+from booking_core.requests import Request
 from booking_core.strategies import statements
 from booking_core.strategies.advisory import CALENDARS
 from booking_core.strategies.base import Strategy, Traits
-
-if TYPE_CHECKING:
-    from booking_core.requests import Request
 
 # ruff: noqa: S608 - what is put together here is ours; values are parameters
 

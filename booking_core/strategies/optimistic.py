@@ -4,16 +4,12 @@ They are cheapest where rivals are rare. Where they are not, work is thrown away
 rivals there are the more of it.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from booking_core.errors import SerializationFailure
 from booking_core.retry import RetryPolicy
 from booking_core.strategies.base import Strategy, Traits
-
-if TYPE_CHECKING:
-    from booking_core.strategies.transaction import BookingTransaction
+from booking_core.strategies.transaction import BookingTransaction
 
 READ_VERSIONS = """
     SELECT id, calendar_version FROM staff WHERE id = ANY(%(staff_ids)s) ORDER BY id

@@ -5,17 +5,12 @@ The lock is FOR NO KEY UPDATE: every insert of an appointment takes FOR KEY SHAR
 row for the foreign key, which FOR UPDATE would block and FOR NO KEY UPDATE lets through.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from booking_core.errors import SlotBusy
 from booking_core.retry import PATIENT
 from booking_core.strategies.base import REFUSES, Guarded
-
-if TYPE_CHECKING:
-    from booking_core.strategies.transaction import BookingTransaction
+from booking_core.strategies.transaction import BookingTransaction
 
 # Rows are locked as they leave the sort, so two calendars are always locked in the same order.
 LOCK = """

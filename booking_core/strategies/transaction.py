@@ -5,20 +5,14 @@ for an appointment that overlaps, `record` stores the request. Between the two l
 which a rival can slip; closing it is what a strategy is for.
 """
 
-from __future__ import annotations
+from collections.abc import Callable, Mapping
 
-from typing import TYPE_CHECKING
+from sqlalchemy import Connection
 
+from booking_core.database.session import Session
+from booking_core.database.wire import Rows
+from booking_core.requests import Request
 from booking_core.strategies import statements
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from sqlalchemy import Connection
-
-    from booking_core.database.session import Session
-    from booking_core.database.wire import Rows
-    from booking_core.requests import Request
 
 
 def do_nothing() -> None:
