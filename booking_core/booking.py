@@ -17,15 +17,15 @@ With a strategy that waits, whoever is chosen is waited for, even where others c
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from random import Random
 from typing import TypeVar
 
 from sqlalchemy import Engine
 
 from booking_core.calendar.availability import ENOUGH, Availability, Candidate
-from booking_core.calendar.free_slots import FreeTime, check_refused
-from booking_core.calendar.rulebook import Rulebook, Rules, read_rules
+from booking_core.calendar.free_slots import check_refused
+from booking_core.calendar.rulebook import Rulebook
 from booking_core.claims import Claims
 from booking_core.database.appointments import check_appointment_id, find, find_confirmed
 from booking_core.database.session import Session
@@ -37,15 +37,7 @@ from booking_core.errors import (
     SerializationFailure,
     SlotBusy,
 )
-from booking_core.requests import (
-    Appointment,
-    Booking,
-    Request,
-    Wish,
-    check_id,
-    check_text,
-    digest,
-)
+from booking_core.requests import Appointment, Booking, Request, Wish, check_id, check_text, digest
 from booking_core.slots import FreeSlot, Slot, in_utc
 from booking_core.strategies import DEFAULT, Strategy
 from booking_core.strategies.transaction import do_nothing
@@ -64,8 +56,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class BookingService:
-    """Books slots of staff members, safely beside any number of others who do the same.
+class BookingService(Availability):
+    """Says what is free, and books it, safely beside any number of others who do the same.
 
     One service may be shared by threads. The schema must have been made for the same strategy
     (`booking_core.schema.create`).
@@ -93,61 +85,13 @@ class BookingService:
     ) -> None:
         if not 0 <= offers <= MOST_OFFERS:
             raise ValueError(f"offers is {offers}; it must lie between 0 and {MOST_OFFERS}.")
+        super().__init__(engine, clock)
         self.strategy = strategy or DEFAULT()
-        self._engine = engine
-        self._clock = clock
         self._source = source or Random()  # noqa: S311 - jitter is no secret
         self._offers = offers
         self._sleep = sleep
-        self._rulebook = Rulebook(self._rules)
-        self._availability = Availability(engine, clock)
+        self._rulebook = Rulebook(engine, clock)
         self._claims = Claims(engine, self.strategy, self._rulebook, before_record)
-
-    def free_slots(
-        self, service_id: int, day: date, staff_id: int | None = None, *, last: date | None = None
-    ) -> list[FreeSlot]:
-        """Return the slots of a day that can be booked now, in order.
-
-        Args:
-            service_id: Which service.
-            day: The date on the wall where the staff member works.
-            staff_id: Whose slots alone; those of all who offer the service if left out.
-            last: The last day, where more than one is wanted.
-
-        Raises:
-            InvalidRequest: As `free_time`.
-        """
-        times = self.free_time(service_id, day, last or day, staff_id=staff_id)
-        found = [slot for time in times for slot in time.slots()]
-        return sorted(found, key=lambda free: (free.slot.start, free.staff, free.staff_id))
-
-    def free_time(
-        self,
-        service_id: int,
-        first: date,
-        last: date,
-        *,
-        staff_id: int | None = None,
-        location_id: int | None = None,
-    ) -> list[FreeTime]:
-        """Return when a service can start, for each staff member who offers it, by name.
-
-        The same as `free_slots`, and lighter where many days or staff members are listed.
-
-        Args:
-            service_id: Which service.
-            first: The first day, a date on the wall where the staff member works.
-            last: The last day; at most 400 days are listed at a time.
-            staff_id: Whose time alone; that of all who offer the service if left out.
-            location_id: Where; everywhere if left out.
-
-        Raises:
-            InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_STAFF`, `UNKNOWN_LOCATION`, `NOT_OFFERED`,
-                `NOT_A_DATE`, `OUT_OF_RANGE` or `TOO_MANY_DAYS`.
-        """
-        return self._availability.free_time(
-            service_id, first, last, staff_id=staff_id, location_id=location_id
-        )
 
     def find(self, appointment_id: int) -> Appointment:
         """Return an appointment.
@@ -198,7 +142,8 @@ class BookingService:
         if staff_id is not None:
             check_id(staff_id, "UNKNOWN_STAFF", "staff member")
         check_id(service_id, "UNKNOWN_SERVICE", "service")
-        asked = digest(staff_id, service_id, client, start, location_id) if key else ""
+        who = ("anyone", location_id) if staff_id is None else staff_id
+        asked = digest(who, service_id, client, start.isoformat()) if key else ""
         wish = Wish(service_id, client, start, end, key, asked)
         turned_down = check_refused(refused)
 
@@ -207,7 +152,7 @@ class BookingService:
                 return twin
             if staff_id is None:
                 return self._with_anyone(wish, location_id, turned_down)
-            return self._with(self._request(wish, staff_id), turned_down)
+            return self._with(self._rulebook.request(wish, staff_id), turned_down)
 
         return self._tried(claim)
 
@@ -244,7 +189,7 @@ class BookingService:
         check_id(wanted, "UNKNOWN_STAFF", "staff member")
         wish = Wish(moves.service_id, moves.client, start, end, moves=moves)
         turned_down = check_refused(refused)
-        return self._tried(lambda: self._with(self._request(wish, wanted), turned_down))
+        return self._tried(lambda: self._with(self._rulebook.request(wish, wanted), turned_down))
 
     def cancel(self, appointment_id: int) -> Appointment:
         """Cancel a confirmed appointment and return it; its slot is free at once.
@@ -268,13 +213,6 @@ class BookingService:
     def _reading(self) -> Session:
         return Session(self._engine, "AUTOCOMMIT", reads_only=True)
 
-    def _rules(self, service_id: int, staff_id: int) -> Rules:
-        with self._reading() as session:
-            return read_rules(session, service_id, staff_id, self._clock())
-
-    def _request(self, wish: Wish, staff_id: int) -> Request:
-        return self._rulebook.request(wish, staff_id, self._clock())
-
     def _with(self, request: Request, refused: Sequence[FreeSlot]) -> Booking:
         """Try to claim a slot with the one staff member who is asked for.
 
@@ -296,7 +234,7 @@ class BookingService:
             SlotBusy: Whoever may be is locked.
         """
         for _ in range(MOST_LOOKS):
-            offering = self._availability.candidates(wish.service_id, wish.start, location_id)
+            offering = self.candidates(wish.service_id, wish.start, location_id)
             working = [each for each in offering if each.allowed]
             free = [each for each in working if each.taken_by is None]
             if not free:
@@ -305,16 +243,16 @@ class BookingService:
                     return twin
                 if not working:
                     raise self._nobody_works(wish, offering)
-                lost = self._request(wish, working[0].staff_id)
+                lost = self._rulebook.request(wish, working[0].staff_id)
                 if lost.rules_version != working[0].version:
                     self._rulebook.forget()  # no claim is made that would notice
-                    lost = self._request(wish, working[0].staff_id)
+                    lost = self._rulebook.request(wish, working[0].staff_id)
                 offer = self._alternatives(lost, refused, anyone=True, location_id=location_id)
                 raise BookingConflict(lost.slot, working[0].taken_by or 0, offer)
             kept_out: SlotBusy | InvalidRequest | None = None
             for candidate in sorted(free, key=lambda each: (each.load, self._source.random())):
                 try:
-                    claimed = self._claims.claim(self._request(wish, candidate.staff_id))
+                    claimed = self._claims.claim(self._rulebook.request(wish, candidate.staff_id))
                 except (SlotBusy, InvalidRequest) as error:
                     kept_out = error  # the next one may still be had
                     continue
@@ -329,7 +267,7 @@ class BookingService:
         reasons: dict[str, InvalidRequest] = {}
         for candidate in offering[:MOST_ASKED]:
             try:
-                self._request(wish, candidate.staff_id)
+                self._rulebook.request(wish, candidate.staff_id)
             except InvalidRequest as refusal:
                 reasons[refusal.code] = refusal
         if len(reasons) == 1 and reasons.keys() <= ABOUT_THE_START and len(offering) <= MOST_ASKED:
@@ -351,7 +289,7 @@ class BookingService:
             return ()
         try:
             _, calendar = self._rulebook.rules(lost.service_id, lost.staff_id)
-            return self._availability.alternatives(
+            return self.alternatives(
                 lost.service_id,
                 lost.slot.start,
                 calendar.zone.key,

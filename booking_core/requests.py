@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from booking_core.invalid import InvalidRequest
-from booking_core.slots import Slot, in_utc
+from booking_core.slots import Slot
 
 CLIENT_LENGTH = 200  # characters of a client's name, and of an idempotency key
 # What some scripts and names can't be written without: joiners, and blanks that do not break.
@@ -111,16 +111,8 @@ class Request(Wish):
         return sorted(touched)
 
 
-def digest(
-    staff_id: int | None,
-    service_id: int,
-    client: str,
-    start: datetime,
-    location_id: int | None = None,
-) -> str:
-    """Return a fingerprint of what a client asked for: of somebody, or of anybody somewhere."""
-    who = ("anyone", location_id) if staff_id is None else staff_id
-    asked = (who, service_id, client, in_utc(start).isoformat())
+def digest(*asked: object) -> str:
+    """Return a fingerprint of what a client asked for."""
     return hashlib.sha256(repr(asked).encode()).hexdigest()
 
 

@@ -165,10 +165,5 @@ def on_grid(moment: datetime, grid: timedelta, zone: ZoneInfo) -> bool:
 
     So a wall time that occurs twice has two starts, one that never occurs has none.
     """
-    return not _since_midnight(moment.astimezone(zone)) % grid
-
-
-def _since_midnight(wall: datetime) -> timedelta:
-    return timedelta(
-        hours=wall.hour, minutes=wall.minute, seconds=wall.second, microseconds=wall.microsecond
-    )
+    wall = moment.astimezone(zone).replace(tzinfo=None)
+    return not (wall - datetime.combine(wall, time())) % grid

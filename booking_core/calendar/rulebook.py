@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, time
 
 from psycopg.types.multirange import Multirange
+from sqlalchemy import Engine
 
 from booking_core.calendar.rules import Calendar, Service, WeeklyHours
 from booking_core.calendar.zones import place_of
@@ -47,28 +48,31 @@ class Rulebook:
     """What is known of services and calendars; may be shared by threads.
 
     Args:
-        read: Reads a service and the calendar of a staff member.
+        engine: Where the salon's database is.
+        clock: Tells the present instant.
     """
 
-    def __init__(self, read: Callable[[int, int], Rules]) -> None:
-        self._read = read
+    def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._clock = clock
         self._known: dict[tuple[int, int], Rules] = {}
 
     def rules(self, service_id: int, staff_id: int) -> Rules:
         """Return the rules for a service and a staff member, from memory if they are known.
 
         Raises:
-            BookingError: As `read` does.
+            BookingError: As `read_rules`, or they can't be read now.
         """
         known = self._known.get((service_id, staff_id))
         if known is None:
-            known = self._read(service_id, staff_id)
+            with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
+                known = read_rules(session, service_id, staff_id, self._clock())
             if len(self._known) >= MOST_CALENDARS:
                 self.forget()
             self._known[service_id, staff_id] = known
         return known
 
-    def request(self, wish: Wish, staff_id: int, now: datetime) -> Request:
+    def request(self, wish: Wish, staff_id: int) -> Request:
         """Return the request for a staff member, if the rules allow what is wanted.
 
         Raises:
@@ -78,13 +82,13 @@ class Rulebook:
         service, calendar = self.rules(wish.service_id, staff_id)
         slot = Slot(wish.start, wish.end) if wish.end else service.slot(wish.start)
         try:
-            calendar.check(service, slot, now)
+            calendar.check(service, slot, self._clock())
         except InvalidRequest:
             if not known:
                 raise
             # Perhaps the rules have changed since they were read; nobody is refused by old ones.
             self._known.pop((wish.service_id, staff_id), None)
-            return self.request(wish, staff_id, now)
+            return self.request(wish, staff_id)
         return Request(
             **vars(wish),
             staff_id=staff_id,
@@ -126,10 +130,7 @@ def read_rules(session: Session, service_id: int, staff_id: int, since: datetime
 
 
 def not_offered(
-    session: Session,
-    service_id: int,
-    staff_id: int | None = None,
-    location_id: int | None = None,
+    session: Session, service_id: int, staff_id: int | None = None, location_id: int | None = None
 ) -> InvalidRequest:
     """Return why a service is not offered: by a staff member, at a location, or at all."""
     asked = {"service_id": service_id, "staff_id": staff_id, "location_id": location_id}

@@ -34,12 +34,9 @@ class Session:
     """
 
     def __init__(self, engine: Engine, isolation: Isolation, *, reads_only: bool = False) -> None:
-        self._engine = engine
-        self._isolation: Isolation = isolation
-        self._reads_only = reads_only
+        self._engine, self._isolation, self._reads_only = engine, isolation, reads_only
         self._autocommit = isolation == "AUTOCOMMIT"
-        self._sent_commit = False  # by SQLAlchemy's connection
-        self._ended = False
+        self._sent_commit = self._ended = False  # the first by SQLAlchemy's connection
         self._wire: Wire | None = None
         self._connection: Connection | None = None
 
@@ -53,7 +50,8 @@ class Session:
             raise
         driver: psycopg.Connection[Any] = self._pooled.driver_connection  # type: ignore[assignment]
         if driver.cursor_factory is psycopg.Cursor:
-            self._wire = Wire(driver, self._pooled.info, autocommit=self._autocommit)
+            self._wire = Wire.of(driver, self._pooled.info)
+            self._wire.autocommit, self._wire.sent_commit = self._autocommit, False
             if not self._autocommit:
                 self._wire.add(f"BEGIN ISOLATION LEVEL {self._isolation}")
         return self

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Self
 
 from psycopg import Connection
 from psycopg.abc import PQGen
@@ -44,57 +44,45 @@ COPIES = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
-class Prepared:
-    """What a connection knows by heart; kept as long as the connection.
-
-    Attributes:
-        adapter: Converts parameters and rows.
-        names: The statements that it has prepared.
-        generation: How often they had to be prepared anew.
-        ended: Whether the server has bidden farewell.
-    """
-
-    def __init__(self, connection: Connection[Any]) -> None:
-        self.adapter = Transformer(connection)
-        self.names: set[str] = set()
-        self.generation = 0
-        self.ended = False
-        connection.add_notice_handler(self._hear)
-
-    def _hear(self, notice: Diagnostic) -> None:
-        """Listen to what the server says without having been asked."""
-        self.ended |= notice.severity_nonlocalized == "FATAL"
-
-
 class Wire:
     """Sends statements on one connection, which nobody else uses meanwhile.
 
+    It stays with its connection: what is prepared there is known by heart.
+
     Args:
         connection: A connection with nothing on its way.
-        known: What may be kept with the connection.
-        autocommit: Whether each flush is a transaction by itself.
 
     Attributes:
+        autocommit: Whether each flush is a transaction by itself.
         sent_commit: Whether what was sent last commits.
     """
 
-    def __init__(
-        self, connection: Connection[Any], known: dict[Any, Any], *, autocommit: bool = False
-    ) -> None:
-        self.sent_commit = False
-        self._autocommit = autocommit
+    def __init__(self, connection: Connection[Any]) -> None:
+        self.autocommit = self.sent_commit = False
         self._connection = connection
-        self._pgconn: PGconn = connection.pgconn
-        if Wire not in known:
-            known[Wire] = Prepared(connection)
-        self._prepared: Prepared = known[Wire]
+        self._pgconn = connection.pgconn
+        self._adapter = Transformer(connection)  # of parameters and rows
+        self._prepared: set[str] = set()
+        self._generation = 0  # how often they had to be prepared anew
+        self._ended = False  # whether the server has bidden farewell
         self._added: list[Statement] = []
+        connection.add_notice_handler(self._hear)
+
+    @classmethod
+    def of(cls, connection: Connection[Any], known: dict[Any, Any]) -> Self:
+        """Return the wire of a connection, from what is kept with it in a pool."""
+        wire: Self = known[cls] if cls in known else known.setdefault(cls, cls(connection))
+        return wire
+
+    def _hear(self, notice: Diagnostic) -> None:
+        """Listen to what the server says without having been asked."""
+        self._ended |= notice.severity_nonlocalized == "FATAL"
 
     @property
     def idle(self) -> bool:
         """Whether the server is there, in no transaction, and no pipeline was left half-way."""
         return (
-            not self._prepared.ended
+            not self._ended
             and self._pgconn.transaction_status == TransactionStatus.IDLE
             and self._pgconn.pipeline_status == PipelineStatus.OFF
         )
@@ -119,8 +107,8 @@ class Wire:
         begins = self._pgconn.transaction_status == TransactionStatus.IDLE
         results = self._connection.wait(self._exchange(statements))
         if any(result.error_field(DiagnosticField.SQLSTATE) in STALE for result in results):
-            self._prepared.names.clear()
-            self._prepared.generation += 1
+            self._prepared.clear()
+            self._generation += 1
             if begins:  # what was begun is undone, and begun anew
                 self.roll_back()
                 results = self._connection.wait(self._exchange(statements))
@@ -131,8 +119,8 @@ class Wire:
             # PostgreSQL's answer to COMMIT where a statement had failed and was overlooked.
             raise InFailedSqlTransaction("a statement failed, so all was rolled back")
         answer = results[-2] if commit and len(results) > 1 else results[-1]
-        self._prepared.adapter.set_pgresult(answer)
-        return self._prepared.adapter.load_rows(0, answer.ntuples, tuple)
+        self._adapter.set_pgresult(answer)
+        return self._adapter.load_rows(0, answer.ntuples, tuple)
 
     def roll_back(self) -> None:
         """Undo the transaction, if there is one."""
@@ -149,26 +137,25 @@ class Wire:
 
         A generator for `Connection.wait`, as all that talks to the server is in psycopg.
         """
-        known, adapter = self._prepared, self._prepared.adapter
         # A session that was ended is noticed here, when nothing is in doubt yet.
         self._pgconn.consume_input()
         self._pgconn.is_busy()  # reads what came in
-        if known.ended:
+        if self._ended:
             raise OperationalError("the server has ended the session")
         written = []
         for sql, parameters in statements:
             text, name, names = _written(sql)
             values = [parameters[each] for each in names]
-            dumped = adapter.dump_sequence(values, [PyFormat.TEXT] * len(names))
-            written.append((sql, text, b"%b_%d" % (name, known.generation), dumped))
+            dumped = self._adapter.dump_sequence(values, [PyFormat.TEXT] * len(names))
+            written.append((sql, text, b"%b_%d" % (name, self._generation), dumped))
         preparing: list[str | None] = []  # for each result, the statement that it says is prepared
-        self.sent_commit = self._autocommit or statements[-1][0] == COMMIT
+        self.sent_commit = self.autocommit or statements[-1][0] == COMMIT
         self._pgconn.enter_pipeline_mode()
         for sql, text, name, dumped in written:
             if self._connection.prepare_threshold is None:  # as some poolers want it
                 self._pgconn.send_query_params(text, dumped)
             else:
-                if sql not in known.names and sql not in preparing:
+                if sql not in self._prepared and sql not in preparing:
                     self._pgconn.send_prepare(name, text)
                     preparing.append(sql)
                 self._pgconn.send_query_prepared(name, dumped)
@@ -178,7 +165,7 @@ class Wire:
         self._pgconn.exit_pipeline_mode()
         # What is prepared stays, even where a statement after it fails.
         answers = list(zip(preparing, results, strict=True))
-        known.names.update(
+        self._prepared.update(
             sql for sql, result in answers if sql and result.status == ExecStatus.COMMAND_OK
         )
         if any(result.status == ExecStatus.FATAL_ERROR for result in results):

@@ -30,10 +30,7 @@ class BookingTransaction:
     """
 
     def __init__(
-        self,
-        session: Session,
-        request: Request,
-        before_record: Callable[[], None] = do_nothing,
+        self, session: Session, request: Request, before_record: Callable[[], None] = do_nothing
     ) -> None:
         self._session = session
         self.request = request
