@@ -18,13 +18,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import TypeVar
 
 from sqlalchemy import Engine
 
-from booking_core.calendar.availability import ENOUGH, Availability, Candidate
-from booking_core.calendar.free_slots import check_refused
+from booking_core.calendar.availability import ENOUGH, Availability, Candidate, check_refused
 from booking_core.calendar.rulebook import Rulebook
 from booking_core.claims import Claims
 from booking_core.database.appointments import check_appointment_id, find, find_confirmed
@@ -49,11 +49,7 @@ MOST_ASKED = 10  # why they can't, where nobody can
 ABOUT_THE_START = {"IN_THE_PAST", "TOO_SOON", "TOO_FAR_AHEAD", "OFF_GRID", "WRONG_DURATION"}
 
 T = TypeVar("T")
-
-
-def utc_now() -> datetime:
-    """Return the present instant."""
-    return datetime.now(UTC)
+utc_now = partial(datetime.now, UTC)
 
 
 class BookingService(Availability):
@@ -135,10 +131,8 @@ class BookingService(Availability):
         """
         client = check_text(client, "BAD_CLIENT", "client's name")
         start = in_utc(start)
-        if end is not None:
-            end = Slot(start, end).end
-        if key is not None:
-            key = check_text(key, "BAD_KEY", "idempotency key")
+        end = end and Slot(start, end).end
+        key = None if key is None else check_text(key, "BAD_KEY", "idempotency key")
         if staff_id is not None:
             check_id(staff_id, "UNKNOWN_STAFF", "staff member")
         check_id(service_id, "UNKNOWN_SERVICE", "service")
@@ -181,8 +175,7 @@ class BookingService(Availability):
             BookingError: Any other outcome; see `booking_core.errors`.
         """
         start = in_utc(start)
-        if end is not None:
-            end = Slot(start, end).end
+        end = end and Slot(start, end).end
         with self._reading() as session:
             moves = find_confirmed(session, appointment_id)
         wanted = moves.staff_id if staff_id is None else staff_id

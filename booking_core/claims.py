@@ -49,27 +49,21 @@ class Claims:
         Raises:
             BookingError: Any other outcome.
         """
-        appointment_id, taken_by = self._run(request)
-        if appointment_id is None:
-            return self.twin(request) or self._in_the_way(request, taken_by)
-        who = request.staff_id, request.service_id, request.client
-        return Booking(Appointment(appointment_id, *who, request.slot))
-
-    def _run(self, request: Request) -> tuple[int | None, int | None]:
-        """Run the transaction once; return the appointment's id, or whose the slot is."""
         try:
             with Session(self._engine, self._strategy.isolation) as session:
                 tx = BookingTransaction(session, request, self._before_record)
-                statement = self._strategy.statement(request)
-                if statement:
+                if statement := self._strategy.statement(request):
                     self._before_record()
-                    ((appointment_id, taken_by),) = tx.run(statement)
-                    return appointment_id, taken_by
-                self._strategy.guard(tx)
-                appointment_id = self._strategy.claim(tx)
+                    ((appointment_id, tx.taken_by),) = tx.run(statement)
+                else:
+                    self._strategy.guard(tx)
+                    appointment_id = self._strategy.claim(tx)
         except OverlapRefused:
-            return None, None
-        return appointment_id, tx.taken_by
+            appointment_id = None
+        if appointment_id is None:
+            return self.twin(request) or self._in_the_way(request, tx.taken_by)
+        who = request.staff_id, request.service_id, request.client
+        return Booking(Appointment(appointment_id, *who, request.slot))
 
     def _in_the_way(self, request: Request, taken_by: int | None) -> int:
         """Return who has the slot, where nothing was stored.

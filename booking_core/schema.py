@@ -157,17 +157,8 @@ NO_OVERLAP = (
     " EXCLUDE USING gist (staff_id WITH =, blocked WITH &&) WHERE (status = 'confirmed')"
 )
 
-# Where rules are, and which columns of the table hold them; an empty string stands for all. A
-# strategy may keep something of its own in the row of a staff member.
-RULES = {
-    "location": "",
-    "staff": "OF name, location_id",
-    "service": "",
-    "offering": "",
-    "working_hours": "",
-    "time_off": "",
-    "closure": "",
-}
+# Where rules are; a strategy may keep something of its own in the row of a staff member.
+RULES = (location, staff, service, offering, working_hours, time_off, closure)
 COUNT_CHANGES = (
     "INSERT INTO rulebook VALUES (1)",
     """
@@ -178,9 +169,10 @@ COUNT_CHANGES = (
     END $$
     """,
     *(
-        f"CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE {columns} OR DELETE OR TRUNCATE"
-        f" ON {table} FOR EACH STATEMENT EXECUTE FUNCTION rules_changed()"
-        for table, columns in RULES.items()
+        "CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE"
+        f" {'OF name, location_id' if table is staff else ''} OR DELETE OR TRUNCATE"
+        f" ON {table.name} FOR EACH STATEMENT EXECUTE FUNCTION rules_changed()"
+        for table in RULES
     ),
 )
 

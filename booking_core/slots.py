@@ -8,9 +8,10 @@ Local rules ("Tuesdays from nine to five") become instants in `instant`, the one
 wall clock is read.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -39,10 +40,8 @@ class Slot:
     end: datetime
 
     def __post_init__(self) -> None:
-        for name in ("start", "end"):
-            given = getattr(self, name)
-            if (kept := in_utc(given)) is not given:
-                object.__setattr__(self, name, kept)
+        object.__setattr__(self, "start", in_utc(self.start))
+        object.__setattr__(self, "end", in_utc(self.end))
         if self.end <= self.start:
             raise InvalidRequest(
                 "END_BEFORE_START",
@@ -91,6 +90,34 @@ class FreeSlot:
 
     def __str__(self) -> str:
         return f"{self.local_start:%a %d %b %H:%M} with {self.staff}"
+
+
+@dataclass(frozen=True, slots=True)
+class FreeTime:
+    """When a service could start with one staff member.
+
+    Attributes:
+        staff: The staff member's name.
+        time_zone: Where the staff member works, as an IANA name.
+        duration: The service's.
+        runs: Starts on the grid, one after the other, in seconds since 1970; disjoint, in order.
+    """
+
+    staff_id: int
+    staff: str
+    time_zone: str
+    duration: timedelta
+    runs: tuple[range, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.runs))
+
+    def slots(self) -> Iterator[FreeSlot]:
+        """Yield the free slots, in order."""
+        for seconds in chain(*self.runs):
+            yield FreeSlot.starting(
+                seconds, self.duration, self.staff_id, self.staff, self.time_zone
+            )
 
 
 def in_utc(moment: datetime) -> datetime:

@@ -12,18 +12,18 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 
 from booking_core.calendar import free_time
-from booking_core.calendar.free_slots import FreeTime, check_refused
 from booking_core.calendar.rulebook import not_offered
 from booking_core.calendar.rules import DAY
 from booking_core.calendar.zones import clocks, place_of
 from booking_core.database.session import Session
 from booking_core.database.wire import Rows
 from booking_core.invalid import InvalidRequest
-from booking_core.requests import LARGEST_INTEGER, Appointment, check_id
-from booking_core.slots import EPOCH, FreeSlot, Slot, in_utc, instant, seconds
+from booking_core.requests import LARGEST_INTEGER, Appointment, check_id, shortened
+from booking_core.slots import EPOCH, FreeSlot, FreeTime, Slot, in_utc, instant, seconds
 
 ENOUGH = 5
 MOST_DAYS = 400  # that are listed at a time
+MOST_REFUSED = 1_000  # slots that a client can turn down
 FARTHEST = timedelta(days=400)  # from a lost slot to what is offered instead
 EPOCH_DAY = EPOCH.toordinal()
 
@@ -121,7 +121,7 @@ class Availability:
             days | team(service_id, staff_id, location_id),
         )
         if not rows:
-            raise self._nobody(service_id, staff_id, location_id)
+            raise not_offered(self._engine, service_id, staff_id, location_id)
         return [
             FreeTime(
                 who,
@@ -208,7 +208,7 @@ class Availability:
             {"wanted": wanted, **team(service_id, None, location_id)},
         )
         if not rows:
-            raise self._nobody(service_id, None, location_id)
+            raise not_offered(self._engine, service_id, None, location_id)
         return [Candidate(*row) for _, *row in rows]
 
     def _ask_everybody(
@@ -235,23 +235,41 @@ class Availability:
             session.send(SETTINGS)
             return session.run(query, asked, last=True)
 
-    def _nobody(
-        self, service_id: int, staff_id: int | None, location_id: int | None
-    ) -> InvalidRequest:
-        with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
-            return not_offered(session, service_id, staff_id, location_id)
-
 
 def team(service_id: int, staff_id: int | None, location_id: int | None) -> dict[str, object]:
     """Return the parameters that say whom a query is about: bounds of ids, both included."""
-    bounds: dict[str, object] = {"service_id": check_id(service_id, "UNKNOWN_SERVICE", "service")}
-    for who, asked, what in (
-        ("staff", staff_id, "staff member"),
-        ("location", location_id, "location"),
-    ):
-        one = asked is not None and check_id(asked, f"UNKNOWN_{who.upper()}", what)
-        bounds |= {f"first_{who}": one or 1, f"last_{who}": one or LARGEST_INTEGER}
-    return bounds
+    first_staff, last_staff = _bounds(staff_id, "UNKNOWN_STAFF", "staff member")
+    first_location, last_location = _bounds(location_id, "UNKNOWN_LOCATION", "location")
+    return {
+        "service_id": check_id(service_id, "UNKNOWN_SERVICE", "service"),
+        "first_staff": first_staff,
+        "last_staff": last_staff,
+        "first_location": first_location,
+        "last_location": last_location,
+    }
+
+
+def _bounds(asked: int | None, code: str, what: str) -> tuple[int, int]:
+    return (1, LARGEST_INTEGER) if asked is None else (check_id(asked, code, what),) * 2
+
+
+def check_refused(refused: Iterable[FreeSlot]) -> tuple[FreeSlot, ...]:
+    """Return what a client has turned down.
+
+    Raises:
+        InvalidRequest: `BAD_REFUSAL` where one of them can't have been offered, or they are too
+            many.
+    """
+    if refused is None or isinstance(refused, str):
+        raise InvalidRequest("BAD_REFUSAL", f"{refused!r} is no list of free slots.")
+    slots = tuple(refused)
+    if len(slots) > MOST_REFUSED:
+        raise InvalidRequest("BAD_REFUSAL", f"More than {MOST_REFUSED} slots can't be turned down.")
+    for each in slots:
+        if not isinstance(each, FreeSlot):
+            raise InvalidRequest("BAD_REFUSAL", f"{shortened(each)} was never offered.")
+        check_id(each.staff_id, "BAD_REFUSAL", "staff member")
+    return slots
 
 
 def _check_days(first: date, last: date) -> None:

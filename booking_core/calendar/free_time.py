@@ -43,10 +43,7 @@ MEMBERS = """
            ) AS service_in_seconds"""
 # Starts between two instants, both included.
 _STARTABLE = """
-     CROSS JOIN LATERAL (
-           SELECT {earliest} AS earliest, {latest} AS latest
-            OFFSET 0
-           ) AS bounds
+     CROSS JOIN LATERAL (SELECT {earliest} AS earliest, {latest} AS latest OFFSET 0) AS bounds
      CROSS JOIN LATERAL (
            SELECT CASE WHEN earliest <= latest
                        THEN tstzrange(earliest, latest, '[]') END AS askable,

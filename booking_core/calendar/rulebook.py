@@ -65,8 +65,7 @@ class Rulebook:
         """
         known = self._known.get((service_id, staff_id))
         if known is None:
-            with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
-                known = read_rules(session, service_id, staff_id, self._clock())
+            known = read_rules(self._engine, service_id, staff_id, self._clock())
             if len(self._known) >= MOST_CALENDARS:
                 self.forget()
             self._known[service_id, staff_id] = known
@@ -102,11 +101,11 @@ class Rulebook:
         self._known.clear()
 
 
-def read_rules(session: Session, service_id: int, staff_id: int, since: datetime) -> Rules:
+def read_rules(engine: Engine, service_id: int, staff_id: int, since: datetime) -> Rules:
     """Return a service and the calendar of a staff member who offers it. One round trip.
 
     Args:
-        session: To read with.
+        engine: Where the salon's database is.
         service_id: Which service.
         staff_id: Whose calendar.
         since: What had ended by then matters no more, an aware datetime.
@@ -115,7 +114,9 @@ def read_rules(session: Session, service_id: int, staff_id: int, since: datetime
         InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_STAFF` or `NOT_OFFERED`.
     """
     asked = {"service_id": service_id, "staff_id": staff_id, "since": since}
-    for row in session.run(RULES, asked):
+    with Session(engine, "AUTOCOMMIT", reads_only=True) as session:
+        rows = session.run(RULES, asked)
+    for row in rows:
         *service, staff_id, staff, zone, notice, horizon, hours, off, closed = row[:-2]
         weekly = tuple(
             WeeklyHours(weekday, kind, time.fromisoformat(starts), time.fromisoformat(ends))
@@ -126,15 +127,16 @@ def read_rules(session: Session, service_id: int, staff_id: int, since: datetime
             staff_id, staff, place_of(zone), notice, horizon, weekly, *absences, *row[-2:]
         )
         return Service(*service), calendar
-    raise not_offered(session, service_id, staff_id)
+    raise not_offered(engine, service_id, staff_id)
 
 
 def not_offered(
-    session: Session, service_id: int, staff_id: int | None = None, location_id: int | None = None
+    engine: Engine, service_id: int, staff_id: int | None = None, location_id: int | None = None
 ) -> InvalidRequest:
     """Return why a service is not offered: by a staff member, at a location, or at all."""
     asked = {"service_id": service_id, "staff_id": staff_id, "location_id": location_id}
-    ((service, staff, location),) = session.run(KNOWN, asked)
+    with Session(engine, "AUTOCOMMIT", reads_only=True) as session:
+        ((service, staff, location),) = session.run(KNOWN, asked)
     if service is None:
         return InvalidRequest("UNKNOWN_SERVICE", f"There is no service {service_id}.")
     if staff_id is not None and staff is None:

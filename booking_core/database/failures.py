@@ -7,6 +7,7 @@ nothing; one that is lost afterwards leaves the outcome unknown.
 from collections.abc import Callable
 
 import psycopg
+from sqlalchemy import exc
 
 from booking_core.errors import (
     BookingError,
@@ -14,6 +15,7 @@ from booking_core.errors import (
     Deadlock,
     InvalidRequest,
     OutcomeUnknown,
+    PoolTimeout,
     SerializationFailure,
     SlotBusy,
 )
@@ -40,6 +42,9 @@ MEANINGS: dict[str, Callable[[], BookingError]] = {
 
 def explain(error: BaseException | None, *, sent_commit: bool) -> BookingError | None:
     """Return what an error of the driver's means; nothing where it is a fault of ours."""
+    if isinstance(error, exc.TimeoutError):
+        return PoolTimeout()
+    error = error.orig if isinstance(error, exc.DBAPIError) else error
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate in MEANINGS:
         return MEANINGS[sqlstate]()

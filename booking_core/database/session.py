@@ -15,7 +15,6 @@ from sqlalchemy import Connection, Engine, exc
 
 from booking_core.database.failures import explain
 from booking_core.database.wire import NOTHING, Rows, Wire
-from booking_core.errors import PoolTimeout
 
 Isolation = Literal["AUTOCOMMIT", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
@@ -43,9 +42,7 @@ class Session:
     def __enter__(self) -> Self:
         try:
             self._pooled = self._engine.raw_connection()
-        except exc.TimeoutError:
-            raise PoolTimeout from None
-        except (psycopg.Error, exc.DBAPIError) as error:
+        except (psycopg.Error, exc.SQLAlchemyError) as error:
             self._explain(error, sent_commit=False)
             raise
         driver: psycopg.Connection[Any] = self._pooled.driver_connection  # type: ignore[assignment]
@@ -145,7 +142,5 @@ class Session:
     @staticmethod
     def _explain(error: BaseException | None, *, sent_commit: bool) -> None:
         """Raise what an error of the driver's means; return where it is a fault of ours."""
-        cause = error.orig if isinstance(error, exc.DBAPIError) else error
-        explanation = explain(cause, sent_commit=sent_commit)
-        if explanation:
+        if explanation := explain(error, sent_commit=sent_commit):
             raise explanation from error

@@ -40,6 +40,7 @@ NOTHING: Mapping[str, object] = {}
 # What tells that a prepared statement is gone, since somebody deallocated it, or that a table has
 # changed under it.
 STALE = (b"26000", b"0A000")
+OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 COPIES = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
@@ -125,11 +126,8 @@ class Wire:
     def roll_back(self) -> None:
         """Undo the transaction, if there is one."""
         self._added.clear()
-        in_transaction = self._pgconn.transaction_status in (
-            TransactionStatus.INTRANS,
-            TransactionStatus.INERROR,
-        )
-        if in_transaction and self._pgconn.pipeline_status == PipelineStatus.OFF:
+        in_step = self._pgconn.pipeline_status == PipelineStatus.OFF
+        if in_step and self._pgconn.transaction_status in OPEN:
             self._connection.wait(self._exchange([(ROLLBACK, NOTHING)]))
 
     def _exchange(self, statements: Sequence[Statement]) -> PQGen[list[PGresult]]:

@@ -16,7 +16,7 @@ The service owns the transaction, the retries and the outcome; a strategy never 
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from booking_core.database.session import Isolation
 from booking_core.errors import UnsupportedServer
@@ -114,10 +114,8 @@ class Strategy:
         Returns:
             Whether it was confirmed until now.
         """
-        cancelled = connection.exec_driver_sql(
-            statements.CANCEL, {"appointment_id": appointment_id}
-        )
-        return cancelled.rowcount == 1
+        asked = {"appointment_id": appointment_id}
+        return connection.exec_driver_sql(statements.CANCEL, asked).rowcount == 1
 
     def check_server(self, connection: Connection) -> None:
         """Make sure that the server is new enough.
@@ -125,7 +123,7 @@ class Strategy:
         Raises:
             UnsupportedServer: It is not.
         """
-        version = int(connection.scalar(text("SHOW server_version_num")) or 0)
+        version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
         if version < self.minimum_server:
             raise UnsupportedServer(
                 f"The strategy {self.name} needs PostgreSQL {self.minimum_server // 10000}; "

@@ -11,9 +11,7 @@ from booking_core.retry import RetryPolicy
 from booking_core.strategies.base import Strategy, Traits
 from booking_core.strategies.transaction import BookingTransaction
 
-READ_VERSIONS = """
-    SELECT id, calendar_version FROM staff WHERE id = ANY(%(staff_ids)s) ORDER BY id
-"""
+READ_VERSIONS = "SELECT id, calendar_version FROM staff WHERE id = ANY(%(staff_ids)s) ORDER BY id"
 COMPARE_AND_SET = """
     UPDATE staff SET calendar_version = calendar_version + 1
      WHERE id = %(staff_id)s AND calendar_version = %(seen)s

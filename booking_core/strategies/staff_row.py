@@ -13,9 +13,7 @@ from booking_core.strategies.base import REFUSES, Guarded
 from booking_core.strategies.transaction import BookingTransaction
 
 # Rows are locked as they leave the sort, so two calendars are always locked in the same order.
-LOCK = """
-    SELECT id FROM staff WHERE id = ANY(%(staff_ids)s) ORDER BY id FOR NO KEY UPDATE
-"""
+LOCK = "SELECT id FROM staff WHERE id = ANY(%(staff_ids)s) ORDER BY id FOR NO KEY UPDATE"
 LOCK_NOWAIT = f"{LOCK} NOWAIT"
 LOCK_SKIP_LOCKED = f"{LOCK} SKIP LOCKED"
 

@@ -15,7 +15,6 @@ from sqlalchemy import text
 
 from booking_core import Slot
 from booking_core.calendar.rulebook import read_rules
-from booking_core.database.session import Session
 from booking_core.slots import instant
 
 if TYPE_CHECKING:
@@ -116,8 +115,7 @@ def _pieces(
     shop: Shop, connection: Connection, service_id: int, staff_id: int, day: date
 ) -> Iterator[Piece]:
     since = datetime.combine(day - DAY, time(), UTC)
-    with Session(shop.engine, "AUTOCOMMIT", reads_only=True) as session:
-        _, calendar = read_rules(session, service_id, staff_id, since)
+    _, calendar = read_rules(shop.engine, service_id, staff_id, since)
     zone = calendar.zone
     whole = Slot(instant(day, time(), zone), instant(day + DAY, time(), zone))
     for kind in ("shift", "break"):
