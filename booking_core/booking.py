@@ -14,16 +14,21 @@ else was faster there, the next one is tried: it is a conflict only when nobody 
 With a strategy that waits, whoever is chosen is waited for, even where others could be had at once.
 """
 
-from __future__ import annotations
-
 import time
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from booking_core.appointments import check_appointment_id, find, find_confirmed
-from booking_core.availability import ENOUGH, Availability, Candidate
+from sqlalchemy import Engine
+
+from booking_core.calendar.availability import ENOUGH, Availability, Candidate, check_refused
+from booking_core.calendar.rulebook import Rulebook
 from booking_core.claims import Claims
+from booking_core.database.appointments import check_appointment_id, find, find_confirmed
+from booking_core.database.session import Session
 from booking_core.errors import (
     BookingConflict,
     BookingError,
@@ -32,26 +37,10 @@ from booking_core.errors import (
     SerializationFailure,
     SlotBusy,
 )
-from booking_core.failures import transaction
-from booking_core.free_slots import FreeSlot, FreeTime, check_refused
-from booking_core.requests import (
-    Appointment,
-    Booking,
-    Request,
-    Wish,
-    check_id,
-    check_text,
-    digest,
-)
-from booking_core.rulebook import Rulebook, Rules, read_rules
-from booking_core.slots import Slot, in_utc
+from booking_core.requests import Appointment, Booking, Request, Wish, check_id, check_text, digest
+from booking_core.slots import FreeSlot, Slot, in_utc
 from booking_core.strategies import DEFAULT, Strategy
-from booking_core.transaction import do_nothing
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from sqlalchemy import Engine
+from booking_core.strategies.transaction import do_nothing
 
 TRIED_AGAIN = (SlotBusy, SerializationFailure, Deadlock)
 MOST_LOOKS = 20  # at who is free, when others are faster each time
@@ -60,15 +49,11 @@ MOST_ASKED = 10  # why they can't, where nobody can
 ABOUT_THE_START = {"IN_THE_PAST", "TOO_SOON", "TOO_FAR_AHEAD", "OFF_GRID", "WRONG_DURATION"}
 
 T = TypeVar("T")
+utc_now = partial(datetime.now, UTC)
 
 
-def utc_now() -> datetime:
-    """Return the present instant."""
-    return datetime.now(UTC)
-
-
-class BookingService:
-    """Books slots of staff members, safely beside any number of others who do the same.
+class BookingService(Availability):
+    """Says what is free, and books it, safely beside any number of others who do the same.
 
     One service may be shared by threads. The schema must have been made for the same strategy
     (`booking_core.schema.create`).
@@ -96,63 +81,13 @@ class BookingService:
     ) -> None:
         if not 0 <= offers <= MOST_OFFERS:
             raise ValueError(f"offers is {offers}; it must lie between 0 and {MOST_OFFERS}.")
+        super().__init__(engine, clock)
         self.strategy = strategy or DEFAULT()
-        self._engine = engine
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._writing = engine.execution_options(isolation_level=self.strategy.isolation)
-        self._clock = clock
         self._source = source or Random()  # noqa: S311 - jitter is no secret
         self._offers = offers
         self._sleep = sleep
-        self._rulebook = Rulebook(self._rules)
-        self._availability = Availability(engine, clock)
+        self._rulebook = Rulebook(engine, clock)
         self._claims = Claims(engine, self.strategy, self._rulebook, before_record)
-
-    def free_slots(
-        self, service_id: int, day: date, staff_id: int | None = None, *, last: date | None = None
-    ) -> list[FreeSlot]:
-        """Return the slots of a day that can be booked now, in order.
-
-        Args:
-            service_id: Which service.
-            day: The date on the wall where the staff member works.
-            staff_id: Whose slots alone; those of all who offer the service if left out.
-            last: The last day, where more than one is wanted.
-
-        Raises:
-            InvalidRequest: As `free_time`.
-        """
-        times = self.free_time(service_id, day, last or day, staff_id=staff_id)
-        found = [slot for time in times for slot in time.slots()]
-        return sorted(found, key=lambda free: (free.slot.start, free.staff, free.staff_id))
-
-    def free_time(
-        self,
-        service_id: int,
-        first: date,
-        last: date,
-        *,
-        staff_id: int | None = None,
-        location_id: int | None = None,
-    ) -> list[FreeTime]:
-        """Return when a service can start, for each staff member who offers it, by name.
-
-        The same as `free_slots`, and lighter where many days or staff members are listed.
-
-        Args:
-            service_id: Which service.
-            first: The first day, a date on the wall where the staff member works.
-            last: The last day; at most 400 days are listed at a time.
-            staff_id: Whose time alone; that of all who offer the service if left out.
-            location_id: Where; everywhere if left out.
-
-        Raises:
-            InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_STAFF`, `UNKNOWN_LOCATION`, `NOT_OFFERED`,
-                `NOT_A_DATE`, `OUT_OF_RANGE` or `TOO_MANY_DAYS`.
-        """
-        return self._availability.free_time(
-            service_id, first, last, staff_id=staff_id, location_id=location_id
-        )
 
     def find(self, appointment_id: int) -> Appointment:
         """Return an appointment.
@@ -160,8 +95,8 @@ class BookingService:
         Raises:
             InvalidRequest: `UNKNOWN_APPOINTMENT`.
         """
-        with transaction(self._reading, reads_only=True) as connection:
-            return find(connection, appointment_id)
+        with self._reading() as session:
+            return find(session, appointment_id)
 
     def book(  # noqa: PLR0913 - a booking has as many parts
         self,
@@ -196,24 +131,22 @@ class BookingService:
         """
         client = check_text(client, "BAD_CLIENT", "client's name")
         start = in_utc(start)
-        if end is not None:
-            end = Slot(start, end).end
-        if key is not None:
-            key = check_text(key, "BAD_KEY", "idempotency key")
+        end = end and Slot(start, end).end
+        key = None if key is None else check_text(key, "BAD_KEY", "idempotency key")
         if staff_id is not None:
             check_id(staff_id, "UNKNOWN_STAFF", "staff member")
         check_id(service_id, "UNKNOWN_SERVICE", "service")
-        asked = digest(staff_id, service_id, client, start, location_id) if key else ""
+        who = ("anyone", location_id) if staff_id is None else staff_id
+        asked = digest(who, service_id, client, start.isoformat()) if key else ""
         wish = Wish(service_id, client, start, end, key, asked)
         turned_down = check_refused(refused)
 
-        def claim(attempt: int) -> Booking:
-            twin = self._claims.twin(key, asked, attempt) if key else None
-            if twin:
+        def claim() -> Booking:
+            if twin := self._claims.twin(wish):
                 return twin
             if staff_id is None:
-                return self._with_anyone(wish, location_id, turned_down, attempt)
-            return self._with(self._request(wish, staff_id), turned_down, attempt)
+                return self._with_anyone(wish, location_id, turned_down)
+            return self._with(self._rulebook.request(wish, staff_id), turned_down)
 
         return self._tried(claim)
 
@@ -242,20 +175,14 @@ class BookingService:
             BookingError: Any other outcome; see `booking_core.errors`.
         """
         start = in_utc(start)
-        if end is not None:
-            end = Slot(start, end).end
-        with transaction(self._reading, reads_only=True) as connection:
-            moves = find_confirmed(connection, appointment_id)
+        end = end and Slot(start, end).end
+        with self._reading() as session:
+            moves = find_confirmed(session, appointment_id)
         wanted = moves.staff_id if staff_id is None else staff_id
         check_id(wanted, "UNKNOWN_STAFF", "staff member")
-
         wish = Wish(moves.service_id, moves.client, start, end, moves=moves)
         turned_down = check_refused(refused)
-
-        def claim(attempt: int) -> Booking:
-            return self._with(self._request(wish, wanted), turned_down, attempt)
-
-        return self._tried(claim)
+        return self._tried(lambda: self._with(self._rulebook.request(wish, wanted), turned_down))
 
     def cancel(self, appointment_id: int) -> Appointment:
         """Cancel a confirmed appointment and return it; its slot is free at once.
@@ -266,36 +193,32 @@ class BookingService:
         """
         check_appointment_id(appointment_id)
 
-        def release(_: int) -> Appointment:
-            with transaction(self._writing) as connection:
-                if self.strategy.release(connection, appointment_id):
-                    return find(connection, appointment_id)
-            with transaction(self._reading, reads_only=True) as connection:
-                find_confirmed(connection, appointment_id)
+        def release() -> Appointment:
+            with Session(self._engine, self.strategy.isolation) as session:
+                if self.strategy.release(session.connection, appointment_id):
+                    return find(session, appointment_id)
+            with self._reading() as session:
+                find_confirmed(session, appointment_id)
             raise SerializationFailure("It was not confirmed a moment ago, and is now; try again.")
 
         return self._tried(release)
 
-    def _rules(self, service_id: int, staff_id: int) -> Rules:
-        with transaction(self._reading, reads_only=True) as connection:
-            return read_rules(connection, service_id, staff_id, self._clock())
+    def _reading(self) -> Session:
+        return Session(self._engine, "AUTOCOMMIT", reads_only=True)
 
-    def _request(self, wish: Wish, staff_id: int) -> Request:
-        return self._rulebook.request(wish, staff_id, self._clock())
-
-    def _with(self, request: Request, refused: Sequence[FreeSlot], attempt: int) -> Booking:
+    def _with(self, request: Request, refused: Sequence[FreeSlot]) -> Booking:
         """Try to claim a slot with the one staff member who is asked for.
 
         Raises:
             BookingConflict: Somebody else has it.
         """
-        claimed = self._claims.claim(request, attempt)
+        claimed = self._claims.claim(request)
         if isinstance(claimed, Booking):
             return claimed
         raise BookingConflict(request.slot, claimed, self._alternatives(request, refused))
 
     def _with_anyone(
-        self, wish: Wish, location_id: int | None, refused: Sequence[FreeSlot], attempt: int
+        self, wish: Wish, location_id: int | None, refused: Sequence[FreeSlot]
     ) -> Booking:
         """Try to claim a slot with whoever is free, the least busy first.
 
@@ -304,26 +227,25 @@ class BookingService:
             SlotBusy: Whoever may be is locked.
         """
         for _ in range(MOST_LOOKS):
-            offering = self._availability.candidates(wish.service_id, wish.start, location_id)
+            offering = self.candidates(wish.service_id, wish.start, location_id)
             working = [each for each in offering if each.allowed]
             free = [each for each in working if each.taken_by is None]
             if not free:
                 # Whoever has it may be this request's own twin, asked at the same time.
-                twin = self._claims.twin(wish.key, wish.digest, attempt) if wish.key else None
-                if twin:
+                if twin := self._claims.twin(wish):
                     return twin
                 if not working:
                     raise self._nobody_works(wish, offering)
-                lost = self._request(wish, working[0].staff_id)
+                lost = self._rulebook.request(wish, working[0].staff_id)
                 if lost.rules_version != working[0].version:
                     self._rulebook.forget()  # no claim is made that would notice
-                    lost = self._request(wish, working[0].staff_id)
+                    lost = self._rulebook.request(wish, working[0].staff_id)
                 offer = self._alternatives(lost, refused, anyone=True, location_id=location_id)
                 raise BookingConflict(lost.slot, working[0].taken_by or 0, offer)
             kept_out: SlotBusy | InvalidRequest | None = None
             for candidate in sorted(free, key=lambda each: (each.load, self._source.random())):
                 try:
-                    claimed = self._claims.claim(self._request(wish, candidate.staff_id), attempt)
+                    claimed = self._claims.claim(self._rulebook.request(wish, candidate.staff_id))
                 except (SlotBusy, InvalidRequest) as error:
                     kept_out = error  # the next one may still be had
                     continue
@@ -338,7 +260,7 @@ class BookingService:
         reasons: dict[str, InvalidRequest] = {}
         for candidate in offering[:MOST_ASKED]:
             try:
-                self._request(wish, candidate.staff_id)
+                self._rulebook.request(wish, candidate.staff_id)
             except InvalidRequest as refusal:
                 reasons[refusal.code] = refusal
         if len(reasons) == 1 and reasons.keys() <= ABOUT_THE_START and len(offering) <= MOST_ASKED:
@@ -360,7 +282,7 @@ class BookingService:
             return ()
         try:
             _, calendar = self._rulebook.rules(lost.service_id, lost.staff_id)
-            return self._availability.alternatives(
+            return self.alternatives(
                 lost.service_id,
                 lost.slot.start,
                 calendar.zone.key,
@@ -369,18 +291,16 @@ class BookingService:
                 moves=lost.moves,
                 refused=refused,
                 limit=self._offers,
-                version=calendar.version,
             )
         except BookingError:
             return ()  # that the slot is taken is known, whatever keeps the offers away
 
-    def _tried(self, work: Callable[[int], T]) -> T:
+    def _tried(self, work: Callable[[], T]) -> T:
         """Do the work as often as the strategy's policy allows, and count."""
-        attempt = 0
+        attempt = 1
         while True:
-            attempt += 1
             try:
-                return work(attempt)
+                done = work()
             except BookingError as error:
                 error.attempts = attempt
                 if not isinstance(error, TRIED_AGAIN):
@@ -388,4 +308,7 @@ class BookingService:
                 if attempt >= self.strategy.retry.attempts:
                     self._rulebook.forget()  # a staff member who was removed looks busy, too
                     raise
+            else:
+                return replace(done, attempts=attempt) if isinstance(done, Booking) else done
             self._sleep(self.strategy.retry.pause(attempt, self._source))
+            attempt += 1

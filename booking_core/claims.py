@@ -1,24 +1,17 @@
 """One try at a request: the transaction, and what came of it."""
 
-from __future__ import annotations
+from collections.abc import Callable
 
-from typing import TYPE_CHECKING
+from sqlalchemy import Engine
 
-from booking_core.appointments import find_confirmed, find_twin
+from booking_core.calendar.rulebook import Rulebook
+from booking_core.database.appointments import find_confirmed, find_twin
+from booking_core.database.failures import OverlapRefused
+from booking_core.database.session import Session
 from booking_core.errors import SerializationFailure
-from booking_core.failures import OverlapRefused, transaction
-from booking_core.requests import Appointment, Booking
-from booking_core.session import Session
-from booking_core.transaction import BookingTransaction
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sqlalchemy import Engine
-
-    from booking_core.requests import Request
-    from booking_core.rulebook import Rulebook
-    from booking_core.strategies import Strategy
+from booking_core.requests import Appointment, Booking, Request, Wish
+from booking_core.strategies import Strategy
+from booking_core.strategies.transaction import BookingTransaction
 
 
 class Claims:
@@ -39,17 +32,15 @@ class Claims:
         before_record: Callable[[], None],
     ) -> None:
         self._engine = engine
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._strategy = strategy
         self._rulebook = rulebook
         self._before_record = before_record
 
-    def claim(self, request: Request, attempt: int) -> Booking | int:
+    def claim(self, request: Request) -> Booking | int:
         """Try once to claim a slot.
 
         Args:
             request: Whose rules allow it.
-            attempt: How often it was tried so far, this time included.
 
         Returns:
             What was booked, by this request or by its twin; or else the id of the appointment that
@@ -58,62 +49,46 @@ class Claims:
         Raises:
             BookingError: Any other outcome.
         """
-        appointment_id, taken_by = self._run(request)
-        if appointment_id is None:
-            return self._in_the_way(request, taken_by, attempt)
-        stored = Appointment(
-            appointment_id, request.staff_id, request.service_id, request.client, request.slot
-        )
-        return Booking(stored, attempt)
-
-    def _run(self, request: Request) -> tuple[int | None, int | None]:
-        """Run the transaction once; return the appointment's id, or whose the slot is."""
         try:
             with Session(self._engine, self._strategy.isolation) as session:
                 tx = BookingTransaction(session, request, self._before_record)
-                statement = self._strategy.statement(request)
-                if statement:
+                if statement := self._strategy.statement(request):
                     self._before_record()
-                    ((appointment_id, taken_by),) = tx.run(statement)
-                    return appointment_id, taken_by
-                self._strategy.guard(tx)
-                appointment_id = self._strategy.claim(tx)
+                    ((appointment_id, tx.taken_by),) = tx.run(statement)
+                else:
+                    self._strategy.guard(tx)
+                    appointment_id = self._strategy.claim(tx)
         except OverlapRefused:
-            return None, None
-        return appointment_id, tx.taken_by
+            appointment_id = None
+        if appointment_id is None:
+            return self.twin(request) or self._in_the_way(request, tx.taken_by)
+        who = request.staff_id, request.service_id, request.client
+        return Booking(Appointment(appointment_id, *who, request.slot))
 
-    def _in_the_way(self, request: Request, taken_by: int | None, attempt: int) -> Booking | int:
-        """Find out why nothing was stored; return who has the slot, or what a twin has booked.
+    def _in_the_way(self, request: Request, taken_by: int | None) -> int:
+        """Return who has the slot, where nothing was stored.
 
         Raises:
             InvalidRequest: `NOT_CONFIRMED` where there is nothing left to move.
             SerializationFailure: Whatever it was, it has changed meanwhile.
         """
-        if request.key:
-            twin = self.twin(request.key, request.digest, attempt)
-            if twin:
-                return twin
         if taken_by is None:
             with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
                 taken_by = BookingTransaction(session, request).rival()
+                if taken_by is None and request.moves:
+                    find_confirmed(session, request.moves.id)
         if taken_by is None:
-            if request.moves:
-                with transaction(self._reading, reads_only=True) as connection:
-                    find_confirmed(connection, request.moves.id)
             self._rulebook.forget()
             raise SerializationFailure("What stood in the way has changed; try again.")
         return taken_by
 
-    def twin(self, key: str, asked: str, attempt: int) -> Booking | None:
-        """Return what an earlier request with this idempotency key has booked, if it has.
-
-        Args:
-            key: The idempotency key.
-            asked: The digest of what is asked for.
-            attempt: How often it was tried so far.
+    def twin(self, wish: Wish) -> Booking | None:
+        """Return what an earlier request with the same idempotency key has booked, if it has.
 
         Raises:
             InvalidRequest: `KEY_REUSED` where the earlier one asked for something else.
         """
-        with transaction(self._reading, reads_only=True) as connection:
-            return find_twin(connection, key, asked, attempt)
+        if wish.key is None:
+            return None
+        with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
+            return find_twin(session, wish)

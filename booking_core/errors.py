@@ -4,43 +4,11 @@ Every error carries a `code` for programs and an `outcome`, the word under which
 count it. Messages say what was wrong, which value it was and what to do about it.
 """
 
-from __future__ import annotations
+from collections.abc import Sequence
 
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from booking_core.free_slots import FreeSlot
-    from booking_core.slots import Slot
-
-
-class BookingError(Exception):
-    """A request that did not end in a booking.
-
-    Attributes:
-        code: Names the reason for programs.
-        outcome: The word under which experiments count the request.
-        attempts: How many times the transaction was tried before this was the answer.
-    """
-
-    code: str = "BOOKING_ERROR"
-    outcome: ClassVar[str] = "error"
-    attempts: int = 1
-
-
-class InvalidRequest(BookingError, ValueError):
-    """The request can't be served as it stands; nothing was written.
-
-    Attributes:
-        code: The rule that was broken, such as `OUTSIDE_HOURS` or `UNKNOWN_STAFF`.
-    """
-
-    outcome = "invalid"
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+from booking_core.invalid import BookingError as BookingError  # noqa: PLC0414 - passed on
+from booking_core.invalid import InvalidRequest as InvalidRequest  # noqa: PLC0414 - likewise
+from booking_core.slots import FreeSlot, Slot
 
 
 class BookingConflict(BookingError):

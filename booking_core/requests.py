@@ -4,19 +4,15 @@ A `Wish` is what was asked; a `Request` is a wish with a staff member whose rule
 never changes; the service, the transaction and the strategies all read the same one.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from datetime import datetime
+from typing import Literal
 
-from booking_core.errors import InvalidRequest
-from booking_core.schema import CLIENT_LENGTH
-from booking_core.slots import Slot, in_utc
+from booking_core.invalid import InvalidRequest
+from booking_core.slots import Slot
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
+CLIENT_LENGTH = 200  # characters of a client's name, and of an idempotency key
 # What some scripts and names can't be written without: joiners, and blanks that do not break.
 INVISIBLE = "\u200c\u200d\u00a0\u202f"
 LARGEST_INTEGER = 2**31 - 1
@@ -50,7 +46,7 @@ class Booking:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wish:
     """What a client wants, whoever does it, before the rules were asked.
 
@@ -74,31 +70,21 @@ class Wish:
     moves: Appointment | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A slot for a client, ready to be claimed.
+@dataclass(frozen=True, kw_only=True)
+class Request(Wish):
+    """A wish with somebody whose rules allow it, ready to be claimed.
 
     Attributes:
         staff_id: Whose calendar.
-        service_id: What for.
-        client: Who asks.
         slot: What the client is promised.
         blocked: The slot and its buffers: what must not overlap.
-        key: The idempotency key, if the client sent one.
-        moves: The appointment that is rescheduled; none where a new one is booked.
         rules_version: Of the rules that allow it, as the rulebook counts.
-        digest: As the wish's.
     """
 
     staff_id: int
-    service_id: int
-    client: str
     slot: Slot
     blocked: Slot
-    key: str | None = None
-    moves: Appointment | None = None
     rules_version: int = 0
-    digest: str = ""
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -125,16 +111,8 @@ class Request:
         return sorted(touched)
 
 
-def digest(
-    staff_id: int | None,
-    service_id: int,
-    client: str,
-    start: datetime,
-    location_id: int | None = None,
-) -> str:
-    """Return a fingerprint of what a client asked for: of somebody, or of anybody somewhere."""
-    who = ("anyone", location_id) if staff_id is None else staff_id
-    asked = (who, service_id, client, in_utc(start).isoformat())
+def digest(*asked: object) -> str:
+    """Return a fingerprint of what a client asked for."""
     return hashlib.sha256(repr(asked).encode()).hexdigest()
 
 

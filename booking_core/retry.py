@@ -5,13 +5,8 @@ clients that collided once do not collide again in step. Source of the idea: Mar
 "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from random import Random
+from random import Random
 
 
 @dataclass(frozen=True, slots=True)

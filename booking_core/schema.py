@@ -15,38 +15,11 @@ a strategy which relies on its locks alone is seen without a constraint that wou
 faults.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    DateTime,
-    ForeignKey,
-    Identity,
-    Index,
-    Integer,
-    Interval,
-    MetaData,
-    SmallInteger,
-    Table,
-    Text,
-    Time,
-    func,
-    text,
-)
+import sqlalchemy as sa
+from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import TSTZRANGE
 
-from booking_core import nearest
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from booking_core.strategies import Strategy
-
-CLIENT_LENGTH = 200  # characters of a client's name, and of an idempotency key
+from booking_core.strategies import Strategy
 
 HALF_OPEN = (
     "NOT (isempty(during) OR lower_inf(during) OR upper_inf(during))"
@@ -59,82 +32,84 @@ LENGTH = (
     " AND extract(year FROM {0}) = 0 AND extract(month FROM {0}) = 0"
 )
 
-metadata = MetaData()
+TIMESTAMPTZ = sa.DateTime(timezone=True)
 
-location = Table(
+metadata = sa.MetaData()
+
+location = sa.Table(
     "location",
     metadata,
-    Column("id", Integer, Identity(), primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
-    Column("time_zone", Text, nullable=False),
-    Column("minimum_notice", Interval, nullable=False),
-    Column("horizon", Interval, nullable=False),
-    CheckConstraint(LENGTH.format("minimum_notice", 4000), name="location_minimum_notice"),
-    CheckConstraint(LENGTH.format("horizon", 4000), name="location_horizon"),
+    sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("time_zone", sa.Text, nullable=False),
+    sa.Column("minimum_notice", sa.Interval, nullable=False),
+    sa.Column("horizon", sa.Interval, nullable=False),
+    sa.CheckConstraint(LENGTH.format("minimum_notice", 4000), name="location_minimum_notice"),
+    sa.CheckConstraint(LENGTH.format("horizon", 4000), name="location_horizon"),
 )
 
-staff = Table(
+staff = sa.Table(
     "staff",
     metadata,
-    Column("id", Integer, Identity(), primary_key=True),
-    Column("location_id", ForeignKey("location.id"), nullable=False),
-    Column("name", Text, nullable=False),
+    sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
+    sa.Column("location_id", sa.ForeignKey("location.id"), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
 )
 
-service = Table(
+service = sa.Table(
     "service",
     metadata,
-    Column("id", Integer, Identity(), primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
-    Column("duration", Interval, nullable=False),
-    Column("buffer_after", Interval, nullable=False),
-    Column("grid", Interval, nullable=False),
-    Column("buffer_before", Interval, nullable=False, server_default=text("interval '0'")),
-    CheckConstraint(
+    sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("duration", sa.Interval, nullable=False),
+    sa.Column("buffer_after", sa.Interval, nullable=False),
+    sa.Column("grid", sa.Interval, nullable=False),
+    sa.Column("buffer_before", sa.Interval, nullable=False, server_default=sa.text("interval '0'")),
+    sa.CheckConstraint(
         f"duration > interval '0' AND {LENGTH.format('duration', 2)}", name="service_takes_time"
     ),
-    CheckConstraint(LENGTH.format("buffer_before", 2), name="service_buffer_before"),
-    CheckConstraint(LENGTH.format("buffer_after", 2), name="service_buffer_after"),
-    CheckConstraint(
+    sa.CheckConstraint(LENGTH.format("buffer_before", 2), name="service_buffer_before"),
+    sa.CheckConstraint(LENGTH.format("buffer_after", 2), name="service_buffer_after"),
+    sa.CheckConstraint(
         "grid BETWEEN interval '1 minute' AND interval '1 day'"
         " AND extract(epoch FROM grid) % 60 = 0",
         name="service_grid_in_minutes",
     ),
 )
 
-offering = Table(
+offering = sa.Table(
     "offering",
     metadata,
-    Column("service_id", ForeignKey("service.id"), primary_key=True),
-    Column("staff_id", ForeignKey("staff.id"), primary_key=True, index=True),
+    sa.Column("service_id", sa.ForeignKey("service.id"), primary_key=True),
+    sa.Column("staff_id", sa.ForeignKey("staff.id"), primary_key=True, index=True),
 )
 
 # A shift or break that ends at or before its start ends on the next day.
-working_hours = Table(
+working_hours = sa.Table(
     "working_hours",
     metadata,
-    Column("staff_id", ForeignKey("staff.id"), primary_key=True),
-    Column("weekday", SmallInteger, primary_key=True, comment="Monday is 0"),
-    Column("kind", Text, primary_key=True),
-    Column("starts", Time, primary_key=True),
-    Column("ends", Time, nullable=False),
-    CheckConstraint("weekday BETWEEN 0 AND 6", name="working_hours_weekday"),
-    CheckConstraint("kind IN ('shift', 'break')", name="working_hours_kind"),
+    sa.Column("staff_id", sa.ForeignKey("staff.id"), primary_key=True),
+    sa.Column("weekday", sa.SmallInteger, primary_key=True, comment="Monday is 0"),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("starts", sa.Time, primary_key=True),
+    sa.Column("ends", sa.Time, nullable=False),
+    sa.CheckConstraint("weekday BETWEEN 0 AND 6", name="working_hours_weekday"),
+    sa.CheckConstraint("kind IN ('shift', 'break')", name="working_hours_kind"),
     # PostgreSQL knows 24:00, Python does not; midnight at the end of a day is 00:00 here.
-    CheckConstraint("'24:00' NOT IN (starts, ends)", name="working_hours_midnight"),
+    sa.CheckConstraint("'24:00' NOT IN (starts, ends)", name="working_hours_midnight"),
 )
 
 
-def _absence(name: str, owner: str) -> Table:
+def _absence(name: str, owner: str) -> sa.Table:
     """Return a table of times at which nothing of somebody's, or of a place's, is open."""
-    return Table(
+    return sa.Table(
         name,
         metadata,
-        Column("id", Integer, Identity(), primary_key=True),
-        Column(f"{owner}_id", ForeignKey(f"{owner}.id"), nullable=False, index=True),
-        Column("during", TSTZRANGE, nullable=False),
-        Column("reason", Text, nullable=False),
-        CheckConstraint(USABLE, name=f"{name}_half_open"),
+        sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
+        sa.Column(f"{owner}_id", sa.ForeignKey(f"{owner}.id"), nullable=False, index=True),
+        sa.Column("during", TSTZRANGE, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.CheckConstraint(USABLE, name=f"{name}_half_open"),
     )
 
 
@@ -143,33 +118,33 @@ time_off = _absence("time_off", "staff")
 closure = _absence("closure", "location")
 
 # One row.
-rulebook = Table("rulebook", metadata, Column("version", BigInteger, nullable=False))
+rulebook = sa.Table("rulebook", metadata, sa.Column("version", sa.BigInteger, nullable=False))
 
-appointment = Table(
+appointment = sa.Table(
     "appointment",
     metadata,
-    Column("id", BigInteger, Identity(), primary_key=True),
-    Column("staff_id", ForeignKey("staff.id"), nullable=False),
-    Column("service_id", ForeignKey("service.id"), nullable=False),
-    Column("client", Text, nullable=False),
-    Column("during", TSTZRANGE, nullable=False),
-    Column("blocked", TSTZRANGE, nullable=False),
-    Column("status", Text, nullable=False, server_default="confirmed"),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("idempotency_key", Text),
-    Column("request_digest", Text, nullable=False),
-    CheckConstraint("status IN ('confirmed', 'cancelled')", name="appointment_status"),
-    CheckConstraint(HALF_OPEN, name="appointment_half_open"),
-    CheckConstraint(
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("staff_id", sa.ForeignKey("staff.id"), nullable=False),
+    sa.Column("service_id", sa.ForeignKey("service.id"), nullable=False),
+    sa.Column("client", sa.Text, nullable=False),
+    sa.Column("during", TSTZRANGE, nullable=False),
+    sa.Column("blocked", TSTZRANGE, nullable=False),
+    sa.Column("status", sa.Text, nullable=False, server_default="confirmed"),
+    sa.Column("created_at", TIMESTAMPTZ, nullable=False, server_default=sa.func.now()),
+    sa.Column("idempotency_key", sa.Text),
+    sa.Column("request_digest", sa.Text, nullable=False),
+    sa.CheckConstraint("status IN ('confirmed', 'cancelled')", name="appointment_status"),
+    sa.CheckConstraint(HALF_OPEN, name="appointment_half_open"),
+    sa.CheckConstraint(
         "blocked @> during AND lower_inc(blocked) AND NOT upper_inc(blocked)",
         name="appointment_blocked_covers_during",
     ),
     # Most requests carry no key and are spared the index.
-    Index(
+    sa.Index(
         "appointment_idempotency_key",
         "idempotency_key",
         unique=True,
-        postgresql_where=text("idempotency_key IS NOT NULL"),
+        postgresql_where=sa.text("idempotency_key IS NOT NULL"),
     ),
 )
 
@@ -182,17 +157,8 @@ NO_OVERLAP = (
     " EXCLUDE USING gist (staff_id WITH =, blocked WITH &&) WHERE (status = 'confirmed')"
 )
 
-# Where rules are, and which columns of the table hold them; an empty string stands for all. A
-# strategy may keep something of its own in the row of a staff member.
-RULES = {
-    "location": "",
-    "staff": "OF name, location_id",
-    "service": "",
-    "offering": "",
-    "working_hours": "",
-    "time_off": "",
-    "closure": "",
-}
+# Where rules are; a strategy may keep something of its own in the row of a staff member.
+RULES = (location, staff, service, offering, working_hours, time_off, closure)
 COUNT_CHANGES = (
     "INSERT INTO rulebook VALUES (1)",
     """
@@ -203,9 +169,10 @@ COUNT_CHANGES = (
     END $$
     """,
     *(
-        f"CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE {columns} OR DELETE OR TRUNCATE"
-        f" ON {table} FOR EACH STATEMENT EXECUTE FUNCTION rules_changed()"
-        for table, columns in RULES.items()
+        "CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE"
+        f" {'OF name, location_id' if table is staff else ''} OR DELETE OR TRUNCATE"
+        f" ON {table.name} FOR EACH STATEMENT EXECUTE FUNCTION rules_changed()"
+        for table in RULES
     ),
 )
 
@@ -224,9 +191,9 @@ def create(connection: Connection, strategy: Strategy, *, backstop: bool | None 
         UnsupportedServer: The server is too old for the strategy.
     """
     strategy.check_server(connection)
-    connection.execute(text("CREATE EXTENSION IF NOT EXISTS btree_gist"))
+    connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS btree_gist"))
     metadata.create_all(connection)
     constrained = strategy.needs_constraint if backstop is None else backstop
-    connection.execute(text(NO_OVERLAP if constrained else OVERLAP_INDEX))
-    for statement in (*COUNT_CHANGES, nearest.CREATE, *strategy.needs):
+    connection.execute(sa.text(NO_OVERLAP if constrained else OVERLAP_INDEX))
+    for statement in (*COUNT_CHANGES, *strategy.needs):
         connection.exec_driver_sql(statement)

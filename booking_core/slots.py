@@ -8,23 +8,19 @@ Local rules ("Tuesdays from nine to five") become instants in `instant`, the one
 wall clock is read.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import Self
+from zoneinfo import ZoneInfo
 
-from booking_core.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from zoneinfo import ZoneInfo
+from booking_core.invalid import InvalidRequest
 
 MINUTE = timedelta(minutes=1)
 TICK = timedelta(microseconds=1)  # the smallest step, PostgreSQL's and Python's
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # from which PostgreSQL's date_part('epoch', …) counts
 USABLE_YEARS = range(1000, 9000)  # far enough from both ends for any arithmetic
-END_OF_TIME = datetime(USABLE_YEARS.stop, 1, 1, tzinfo=UTC) - TICK
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -44,10 +40,8 @@ class Slot:
     end: datetime
 
     def __post_init__(self) -> None:
-        for name in ("start", "end"):
-            given = getattr(self, name)
-            if (kept := in_utc(given)) is not given:
-                object.__setattr__(self, name, kept)
+        object.__setattr__(self, "start", in_utc(self.start))
+        object.__setattr__(self, "end", in_utc(self.end))
         if self.end <= self.start:
             raise InvalidRequest(
                 "END_BEFORE_START",
@@ -58,13 +52,72 @@ class Slot:
     def __str__(self) -> str:
         return f"{self.start:%Y-%m-%d %H:%M}-{self.end:%H:%M} UTC"
 
-    def overlaps(self, other: Slot) -> bool:
+    def overlaps(self, other: Self) -> bool:
         """Whether the two share an instant; touching slots do not."""
         return self.start < other.end and other.start < self.end
 
-    def contains(self, other: Slot) -> bool:
+    def contains(self, other: Self) -> bool:
         """Whether every instant of the other lies in this one."""
         return self.start <= other.start and other.end <= self.end
+
+
+@dataclass(frozen=True, slots=True)
+class FreeSlot:
+    """A slot that was free when it was looked for.
+
+    Attributes:
+        staff: The staff member's name.
+        time_zone: Where the staff member works, as an IANA name.
+    """
+
+    staff_id: int
+    staff: str
+    slot: Slot
+    time_zone: str
+
+    @classmethod
+    def starting(
+        cls, seconds: int, duration: timedelta, staff_id: int, staff: str, time_zone: str
+    ) -> Self:
+        """Return the free slot that starts so many seconds after the beginning of 1970."""
+        start = datetime.fromtimestamp(seconds, UTC)
+        return cls(staff_id, staff, Slot(start, start + duration), time_zone)
+
+    @property
+    def local_start(self) -> datetime:
+        """The start on the wall clock of the location."""
+        return self.slot.start.astimezone(ZoneInfo(self.time_zone))
+
+    def __str__(self) -> str:
+        return f"{self.local_start:%a %d %b %H:%M} with {self.staff}"
+
+
+@dataclass(frozen=True, slots=True)
+class FreeTime:
+    """When a service could start with one staff member.
+
+    Attributes:
+        staff: The staff member's name.
+        time_zone: Where the staff member works, as an IANA name.
+        duration: The service's.
+        runs: Starts on the grid, one after the other, in seconds since 1970; disjoint, in order.
+    """
+
+    staff_id: int
+    staff: str
+    time_zone: str
+    duration: timedelta
+    runs: tuple[range, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.runs))
+
+    def slots(self) -> Iterator[FreeSlot]:
+        """Yield the free slots, in order."""
+        for seconds in chain(*self.runs):
+            yield FreeSlot.starting(
+                seconds, self.duration, self.staff_id, self.staff, self.time_zone
+            )
 
 
 def in_utc(moment: datetime) -> datetime:
@@ -139,10 +192,5 @@ def on_grid(moment: datetime, grid: timedelta, zone: ZoneInfo) -> bool:
 
     So a wall time that occurs twice has two starts, one that never occurs has none.
     """
-    return not _since_midnight(moment.astimezone(zone)) % grid
-
-
-def _since_midnight(wall: datetime) -> timedelta:
-    return timedelta(
-        hours=wall.hour, minutes=wall.minute, seconds=wall.second, microseconds=wall.microsecond
-    )
+    wall = moment.astimezone(zone).replace(tzinfo=None)
+    return not (wall - datetime.combine(wall, time())) % grid

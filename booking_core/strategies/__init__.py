@@ -1,7 +1,5 @@
 """The sound strategies, by name."""
 
-from __future__ import annotations
-
 from booking_core.strategies.advisory import Advisory, AdvisoryTry
 from booking_core.strategies.base import Strategy, Traits
 from booking_core.strategies.constraint import Exclusion, OneStatement, TemporalKey

@@ -5,16 +5,10 @@ collides by hashing nor meets another use of advisory locks. It names the calend
 slot: two slots that overlap but start at different times must meet at the same lock.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from booking_core.errors import SlotBusy
 from booking_core.retry import PATIENT
-from booking_core.strategies.base import Guarded, Traits
-
-if TYPE_CHECKING:
-    from booking_core.transaction import BookingTransaction
+from booking_core.strategies.base import REFUSES, Guarded
+from booking_core.strategies.transaction import BookingTransaction
 
 CALENDARS = 7_264  # our half of the key space; any number that nothing else in the database uses
 
@@ -60,13 +54,7 @@ class AdvisoryTry(Guarded):
 
     name = "advisory_try"
     retry = PATIENT
-    traits = Traits(
-        waits=False,
-        may_answer_busy=True,
-        neighbours_retry="same staff",
-        round_trips=2,
-        round_trips_under_lock=1,
-    )
+    traits = REFUSES
     choose_when = (
         "Connections are scarce: requests for a hot calendar must not queue inside PostgreSQL, "
         "and clients can be told to try again."

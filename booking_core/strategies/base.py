@@ -13,24 +13,17 @@ no more than this:
 The service owns the transaction, the retries and the outcome; a strategy never commits.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from sqlalchemy import text
+from sqlalchemy import Connection
 
-from booking_core import statements
+from booking_core.database.session import Isolation
 from booking_core.errors import UnsupportedServer
+from booking_core.requests import Request
 from booking_core.retry import RetryPolicy
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from booking_core.requests import Request
-    from booking_core.transaction import BookingTransaction
-
-Isolation = Literal["AUTOCOMMIT", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+from booking_core.strategies import statements
+from booking_core.strategies.transaction import BookingTransaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +51,10 @@ class Traits:
     def as_dict(self) -> dict[str, Any]:
         """Return the traits for tables and JSON."""
         return asdict(self)
+
+
+# Of a lock that answers at once where it is taken; whoever is refused tries again.
+REFUSES = Traits(waits=False, may_answer_busy=True, neighbours_retry="same staff")
 
 
 class Strategy:
@@ -117,10 +114,8 @@ class Strategy:
         Returns:
             Whether it was confirmed until now.
         """
-        cancelled = connection.exec_driver_sql(
-            statements.CANCEL, {"appointment_id": appointment_id}
-        )
-        return cancelled.rowcount == 1
+        asked = {"appointment_id": appointment_id}
+        return connection.exec_driver_sql(statements.CANCEL, asked).rowcount == 1
 
     def check_server(self, connection: Connection) -> None:
         """Make sure that the server is new enough.
@@ -128,7 +123,7 @@ class Strategy:
         Raises:
             UnsupportedServer: It is not.
         """
-        version = int(connection.scalar(text("SHOW server_version_num")) or 0)
+        version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
         if version < self.minimum_server:
             raise UnsupportedServer(
                 f"The strategy {self.name} needs PostgreSQL {self.minimum_server // 10000}; "

@@ -4,20 +4,14 @@ No check comes first; the insert is the check. They also bind code that takes no
 which is why the exclusion constraint makes a good backstop behind any other strategy.
 """
 
-from __future__ import annotations
+from sqlalchemy import Connection
 
-from typing import TYPE_CHECKING
-
-from booking_core import statements
+from booking_core.requests import Request
+from booking_core.strategies import statements
 from booking_core.strategies.base import Strategy, Traits
+from booking_core.strategies.transaction import BookingTransaction
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from booking_core.requests import Request
-    from booking_core.transaction import BookingTransaction
-
-CLAIM_AND_INSERT = """
+CLAIM_AND_INSERT = f"""
     WITH claimed AS (
         INSERT INTO claim (staff_id, blocked, appointment_id)
         SELECT %(staff_id)s, tstzrange(%(blocked_from)s, %(blocked_until)s),
@@ -25,14 +19,11 @@ CLAIM_AND_INSERT = """
          WHERE (SELECT version FROM rulebook) = %(rules_version)s
         ON CONFLICT DO NOTHING
         RETURNING appointment_id)
-    INSERT INTO appointment
-        (id, staff_id, service_id, client, during, blocked, idempotency_key, request_digest)
-    SELECT appointment_id, %(staff_id)s, %(service_id)s, %(client)s,
-           tstzrange(%(starts)s, %(ends)s), tstzrange(%(blocked_from)s, %(blocked_until)s),
-           %(key)s, %(digest)s
+    INSERT INTO appointment (id, {statements.COLUMNS})
+    SELECT appointment_id, {statements.VALUES}
       FROM claimed
     RETURNING id
-"""
+"""  # noqa: S608 - the names are ours
 MOVE_CLAIM = """
     UPDATE claim
        SET staff_id = %(staff_id)s, blocked = tstzrange(%(blocked_from)s, %(blocked_until)s)

@@ -1,26 +1,37 @@
 """Lock, check and insert in one function inside the server: one round trip."""
 
-from __future__ import annotations
+import re
 
-from typing import TYPE_CHECKING
-
+from booking_core.requests import Request
+from booking_core.strategies import statements
 from booking_core.strategies.advisory import CALENDARS
 from booking_core.strategies.base import Strategy, Traits
 
-if TYPE_CHECKING:
-    from booking_core.requests import Request
+# ruff: noqa: S608 - what is put together here is ours; values are parameters
+
+# What the statements call %(name)s is an argument of the function.
+ARGUMENTS = (
+    "staff_id integer, service_id integer, client text, starts timestamptz, ends timestamptz,"
+    " blocked_from timestamptz, blocked_until timestamptz, key text, digest text,"
+    " moved_id bigint, moved_from integer, rules_version bigint"
+)
+CLAIM = "SELECT * FROM claim_slot({})".format(re.sub(r"(\w+) \w+", r"%(\1)s", ARGUMENTS))
+
+
+def _inside(statement: str) -> str:
+    """Write a statement as the function's body wants it."""
+    return re.sub(r"%\((\w+)\)s", r"claim_slot.\1", statement)
+
 
 # Each statement of a volatile PL/pgSQL function takes a snapshot of its own in READ COMMITTED, so
 # the check sees what was committed while the lock was waited for. In one plain SQL statement the
 # snapshot would be older than the lock, and the check blind; as it would in any other isolation
 # level, which a server may have as its default.
 CREATE = f"""
-CREATE FUNCTION claim_slot(
-    wanted_staff integer, wanted_service integer, client_name text,
-    wanted tstzrange, wanted_blocked tstzrange, key text, digest text,
-    moved_id bigint, moved_from integer, rules_version bigint,
-    OUT appointment_id bigint, OUT rival_id bigint)
+CREATE FUNCTION claim_slot({ARGUMENTS})
+RETURNS TABLE (appointment_id bigint, rival_id bigint)
 LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_state',
@@ -28,39 +39,16 @@ BEGIN
                       || current_setting('default_transaction_isolation');
     END IF;
     -- In one fixed order; where nothing is moved, moved_from is null and overlooked by both.
-    PERFORM pg_advisory_xact_lock({CALENDARS}, least(wanted_staff, moved_from));
-    IF moved_from <> wanted_staff THEN
-        PERFORM pg_advisory_xact_lock({CALENDARS}, greatest(wanted_staff, moved_from));
-    END IF;
-    SELECT id INTO rival_id FROM appointment
-     WHERE staff_id = wanted_staff AND status = 'confirmed' AND blocked && wanted_blocked
-       AND id IS DISTINCT FROM moved_id
-       AND (SELECT version FROM rulebook) = rules_version
-     LIMIT 1;
-    IF rival_id IS NOT NULL THEN
-        RETURN;
+    PERFORM pg_advisory_xact_lock({CALENDARS}, least(claim_slot.staff_id, moved_from));
+    IF moved_from <> claim_slot.staff_id THEN
+        PERFORM pg_advisory_xact_lock({CALENDARS}, greatest(claim_slot.staff_id, moved_from));
     END IF;
     IF moved_id IS NULL THEN
-        INSERT INTO appointment
-            (staff_id, service_id, client, during, blocked, idempotency_key, request_digest)
-        SELECT wanted_staff, wanted_service, client_name, wanted, wanted_blocked, key, digest
-         WHERE (SELECT version FROM rulebook) = rules_version
-        RETURNING id INTO appointment_id;
+        RETURN QUERY {_inside(statements.CLAIM)};
     ELSE
-        UPDATE appointment
-           SET staff_id = wanted_staff, during = wanted, blocked = wanted_blocked
-         WHERE id = moved_id AND status = 'confirmed'
-           AND (SELECT version FROM rulebook) = rules_version
-        RETURNING id INTO appointment_id;
+        RETURN QUERY {_inside(statements.CLAIM_MOVE)};
     END IF;
 END $$
-"""  # noqa: S608 - the number is ours
-CLAIM = """
-    SELECT appointment_id, rival_id
-      FROM claim_slot(
-           %(staff_id)s, %(service_id)s, %(client)s,
-           tstzrange(%(starts)s, %(ends)s), tstzrange(%(blocked_from)s, %(blocked_until)s),
-           %(key)s, %(digest)s, %(moved_id)s, %(moved_from)s, %(rules_version)s)
 """
 
 

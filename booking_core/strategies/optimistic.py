@@ -4,20 +4,14 @@ They are cheapest where rivals are rare. Where they are not, work is thrown away
 rivals there are the more of it.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from booking_core.errors import SerializationFailure
 from booking_core.retry import RetryPolicy
 from booking_core.strategies.base import Strategy, Traits
+from booking_core.strategies.transaction import BookingTransaction
 
-if TYPE_CHECKING:
-    from booking_core.transaction import BookingTransaction
-
-READ_VERSIONS = """
-    SELECT id, calendar_version FROM staff WHERE id = ANY(%(staff_ids)s) ORDER BY id
-"""
+READ_VERSIONS = "SELECT id, calendar_version FROM staff WHERE id = ANY(%(staff_ids)s) ORDER BY id"
 COMPARE_AND_SET = """
     UPDATE staff SET calendar_version = calendar_version + 1
      WHERE id = %(staff_id)s AND calendar_version = %(seen)s
@@ -47,11 +41,7 @@ class Serializable(Strategy):
     )
     retry = RetryPolicy(attempts=200, longest_pause=0.2)
     traits = Traits(
-        waits=False,
-        neighbours_wait="none",
-        neighbours_retry="everybody",
-        round_trips=2,
-        round_trips_under_lock=0,
+        waits=False, neighbours_wait="none", neighbours_retry="everybody", round_trips_under_lock=0
     )
     choose_when = (
         "Rules span several tables, collisions are rare, and every transaction in the product "

@@ -5,21 +5,15 @@ The lock is FOR NO KEY UPDATE: every insert of an appointment takes FOR KEY SHAR
 row for the foreign key, which FOR UPDATE would block and FOR NO KEY UPDATE lets through.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from booking_core.errors import SlotBusy
 from booking_core.retry import PATIENT
-from booking_core.strategies.base import Guarded, Traits
-
-if TYPE_CHECKING:
-    from booking_core.transaction import BookingTransaction
+from booking_core.strategies.base import REFUSES, Guarded
+from booking_core.strategies.transaction import BookingTransaction
 
 # Rows are locked as they leave the sort, so two calendars are always locked in the same order.
-LOCK = """
-    SELECT id FROM staff WHERE id = ANY(%(staff_ids)s) ORDER BY id FOR NO KEY UPDATE
-"""
+LOCK = "SELECT id FROM staff WHERE id = ANY(%(staff_ids)s) ORDER BY id FOR NO KEY UPDATE"
 LOCK_NOWAIT = f"{LOCK} NOWAIT"
 LOCK_SKIP_LOCKED = f"{LOCK} SKIP LOCKED"
 
@@ -55,13 +49,7 @@ class StaffRowNowait(Guarded):
 
     name = "staff_row_nowait"
     retry = PATIENT
-    traits = Traits(
-        waits=False,
-        may_answer_busy=True,
-        neighbours_retry="same staff",
-        round_trips=1,
-        round_trips_under_lock=0,
-    )
+    traits = replace(REFUSES, round_trips=1, round_trips_under_lock=0)
     choose_when = "As advisory_try, where row locks are preferred and refusals are rare."
 
     def guard(self, tx: BookingTransaction) -> None:
@@ -81,13 +69,7 @@ class StaffRowSkipLocked(Guarded):
 
     name = "staff_row_skip_locked"
     retry = PATIENT
-    traits = Traits(
-        waits=False,
-        may_answer_busy=True,
-        neighbours_retry="same staff",
-        round_trips=2,
-        round_trips_under_lock=1,
-    )
+    traits = REFUSES
     choose_when = "As staff_row_nowait, where refusals are frequent: they are no errors here."
 
     def guard(self, tx: BookingTransaction) -> None:

@@ -1,13 +1,7 @@
 """A lock on the whole table: sound, and a bad neighbour."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from booking_core.strategies.base import Guarded, Traits
-
-if TYPE_CHECKING:
-    from booking_core.transaction import BookingTransaction
+from booking_core.strategies.transaction import BookingTransaction
 
 LOCK = "LOCK TABLE appointment IN SHARE ROW EXCLUSIVE MODE"
 

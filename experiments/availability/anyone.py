@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from booking_core import BookingService
-    from booking_core.free_slots import FreeSlot
     from booking_core.requests import Booking
+    from booking_core.slots import FreeSlot
     from experiments.show.verdicts import Verdicts
 
 HALF_A_DAY = timedelta(hours=12)

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import matplotlib as mpl
-from matplotlib.figure import Figure
 
 from booking_core.slots import instant
 from experiments.availability.clock_cases import answer
 from experiments.availability.diary import hours_since_midnight
-from experiments.show.figures import BLUE, GREEN, GREY, INK, STYLE, VERMILION
+from experiments.show.figures import BLUE, GREEN, GREY, INK, STYLE, VERMILION, panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from experiments.availability.clock_cases import Case, CaseBook
 
@@ -41,9 +41,8 @@ def clock_days(book: CaseBook, names: Sequence[str], hours: int = 6) -> Figure:
     """
     rows = -(-len(names) // COLUMNS)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9, 0.9 + 3.5 * rows), layout="constrained")
-        panels = figure.subplots(rows, COLUMNS, squeeze=False)
-        for axis, name in zip(panels.flat, names, strict=False):
+        figure, axes = panels(9, 0.9 + 3.5 * rows, rows, COLUMNS)
+        for axis, name in zip(axes.flat, names, strict=False):
             case, offered = book.offered(name)
             _clock(axis, case, hours)
             _marks(axis, case, offered)
@@ -55,12 +54,12 @@ def clock_days(book: CaseBook, names: Sequence[str], hours: int = 6) -> Figure:
             axis.set_yticks(range(hours + 1), [f"{hour:02}:00" for hour in range(hours + 1)])
             axis.grid(color="#EBEBEB", linewidth=0.6)
             axis.set_axisbelow(True)
-        for axis in panels[-1]:
+        for axis in axes[-1]:
             axis.set_xlabel("hours since midnight that have passed")
-        for axis in panels[:, 0]:
+        for axis in axes[:, 0]:
             axis.set_ylabel("wall clock")
-        (line,) = panels[0, 0].plot([], [], color=BLUE, linewidth=2)
-        (mark,) = panels[0, 0].plot([], [], "o", color=GREEN, markeredgecolor=INK, markersize=6)
+        (line,) = axes[0, 0].plot([], [], color=BLUE, linewidth=2)
+        (mark,) = axes[0, 0].plot([], [], "o", color=GREEN, markeredgecolor=INK, markersize=6)
         figure.legend(
             [line, mark], ["the wall clock", "a start that is offered"],
             loc="outside upper left", ncols=2, fontsize=9,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -28,8 +27,6 @@ AXES = {"staff": "staff members", "days": "days", "appointments": "appointments 
 # A median and its quartiles, by the names of columns.
 Spread = tuple[str, str, str]
 MILLISECONDS: Spread = ("milliseconds", "milliseconds_low", "milliseconds_high")
-MULTIPLES: Spread = ("added / a booking", "quartile 1", "quartile 3")
-LINES = [(BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", ":")]
 REQUESTS = {PLAIN: (BLUE, ""), WITH: (ORANGE, "///"), WON: (GREEN, "\\\\\\")}
 
 
@@ -111,33 +108,6 @@ def losing(losing: Losing) -> Figure:
         axis.margins(x=0.2)
         axis.set_xlim(left=0)
         axis.set_xlabel("milliseconds a request (median; the line spans the quartiles)")
-        figure.legend(loc="outside upper left", ncols=3, fontsize=9)
-    return figure
-
-
-def losers(losing: Losing) -> Figure:
-    """Draw what alternatives add for the first ones who lose on a day, a line a desk.
-
-    Args:
-        losing: What was measured.
-    """
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
-        axis = figure.subplots()
-        axis.axhline(1, color=INK, linewidth=0.8)
-        axis.annotate(
-            "as long as a booking", (1, 1), xycoords=("axes fraction", "data"), xytext=(-4, 3),
-            textcoords="offset points", ha="right", fontsize=8.5,
-        )  # fmt: skip
-        tables = losing.by_loser().groupby("where", sort=False)
-        for (where, table), (colour, marker, line) in zip(tables, cycle(LINES), strict=False):
-            _line(axis, table, "loser", MULTIPLES, str(where),
-                  color=colour, marker=marker, linestyle=line)  # fmt: skip
-        axis.set_xlabel("who loses on that day, one after the other")
-        axis.set_ylabel("added / a booking\n(median, quartiles)")
-        axis.set_xticks(sorted(set(losing.losers["loser"])))
-        axis.set_ylim(bottom=0)
-        axis.grid(axis="y", color="#EBEBEB", linewidth=0.6)
         figure.legend(loc="outside upper left", ncols=3, fontsize=9)
     return figure
 

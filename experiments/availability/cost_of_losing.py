@@ -5,9 +5,6 @@ by a service that offers nothing instead, the same by one that looks for alterna
 a free slot, which is given back uncounted. The time is the client's, the commit included. How
 many queries went out is counted as well; what is no query of a table (BEGIN, the lock, a setting)
 travels with one and is not.
-
-Those are losers on a day on which others have lost before. What the first ones wait for, of whom
-nothing is remembered yet, is measured beside them: a service that is new loses a few times.
 """
 
 from __future__ import annotations
@@ -23,13 +20,13 @@ import pandas as pd
 from sqlalchemy import text
 
 from booking_core import Booking, BookingConflict, BookingService
-from booking_core.wire import NOTHING, Wire
+from booking_core.database.wire import NOTHING, Wire
 from experiments.availability.shop import two_days_before
 from experiments.bench.large_salon import AT_ONE_PLACE, FIRST, NOW, SERVICE
 from experiments.show.stats import spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import date, datetime
     from random import Random
 
@@ -47,7 +44,7 @@ FIRST_APPOINTMENT = text(
     " WHERE staff_id = :staff_id AND service_id = :service_id AND status = 'confirmed'"
 )
 REPEATS = 10  # requests a turn; one alone is too quick to be timed well
-LOSERS = 8  # in a row
+WARM = 8  # requests before anything is measured: connections are opened, rules remembered
 
 
 @dataclass(frozen=True)
@@ -117,15 +114,11 @@ class Losing:
 
     Attributes:
         frame: One row a turn: desk, round, request, milliseconds (of one request).
-        losers: One row a loser: desk, round, loser (the how manieth on the day), milliseconds.
         queries: How many each request sends, for each desk.
-        first_queries: How many the first losers send, one after the other, for each desk.
     """
 
     frame: pd.DataFrame
-    losers: pd.DataFrame
     queries: Mapping[str, Mapping[str, int]]
-    first_queries: Mapping[str, Sequence[int]]
 
     def table(self) -> pd.DataFrame:
         """Return one row a desk and request: the median with quartiles, and the queries."""
@@ -166,30 +159,6 @@ class Losing:
             )
         return pd.DataFrame(rows)
 
-    def by_loser(self) -> pd.DataFrame:
-        """Return one row a desk and loser: what alternatives add for the first ones on a day.
-
-        As `added` does it: beside the median of the round in which they lost.
-        """
-        rows = []
-        for desk, by_round in self._rounds():
-            lost = self.losers[self.losers["desk"] == desk]
-            table = lost.pivot_table(index="round", columns="loser", values="milliseconds")
-            extra = table.sub(by_round[PLAIN], axis="index")
-            for loser, multiples in extra.div(by_round[WON], axis="index").items():
-                multiple = spread(multiples)
-                rows.append(
-                    {
-                        "where": desk,
-                        "loser": loser,
-                        "added, ms": extra[loser].median(),
-                        "added / a booking": multiple.median,
-                        "quartile 1": multiple.low,
-                        "quartile 3": multiple.high,
-                    }
-                )
-        return pd.DataFrame(rows)
-
     def _rounds(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Yield a desk's milliseconds, a row a round, a column a request."""
         for desk, turns in self.frame.groupby("desk", sort=False):
@@ -197,19 +166,6 @@ class Losing:
                 str(desk),
                 turns.pivot_table(index="round", columns="request", values="milliseconds"),
             )
-
-    def losers_worded(self) -> str:
-        """Say what it was for the first one, the one who waited longest, and the last one."""
-        sentences = []
-        for where, table in self.by_loser().groupby("where", sort=False):
-            multiples = list(table["added / a booking"])
-            longest = max(multiples)
-            sentences.append(
-                f"In {where}, alternatives added {multiples[0]:.2f} of a booking for the first"
-                f" loser on a day, {longest:.2f} for number {multiples.index(longest) + 1}, and"
-                f" {multiples[-1]:.2f} for number {len(multiples)}."
-            )
-        return " ".join(sentences)
 
     def worded(self) -> str:
         """Say what was added, whatever it is."""
@@ -222,16 +178,11 @@ class Losing:
 
     def record(self, verdicts: Verdicts) -> None:
         """State what does not depend on a clock."""
-        extra = [
-            queries - sent[PLAIN]
-            for desk, sent in self.queries.items()
-            for queries in (sent[WITH], *self.first_queries[desk])
-        ]
+        extra = [sent[WITH] - sent[PLAIN] for sent in self.queries.values()]
         verdicts.add(
             "Alternatives add one query to a lost request, no more",
             held=set(extra) == {1},
-            evidence=f"{extra.count(1)} of {len(extra)} requests sent one more, the first losers'"
-            " among them",
+            evidence=f"{extra.count(1)} of {len(extra)} requests sent one more",
         )
 
 
@@ -244,39 +195,25 @@ def cost_of_losing(desks: list[Desk], rounds: int, source: Random) -> Losing:
         source: Draws the order of turns.
     """
     rows: list[dict[str, object]] = []
-    losers: list[dict[str, object]] = []
     queries: dict[str, dict[str, int]] = {}
-    first_queries: dict[str, list[int]] = {}
     for desk in desks:
         client = _Client(desk)
-        requests = client.requests
-        lose = client.newcomer()
-        first_queries[desk.name] = [_queries(lose) for _ in range(LOSERS)]
         queries[desk.name] = {}
-        for name, request in requests.items():
-            for _ in range(LOSERS):
-                request()  # connections are warm then, and the rules are remembered
-            queries[desk.name][name] = _queries(request)
+        for name in client.requests:
+            for _ in range(WARM):
+                client.spend(name)
+            with counted() as sent:
+                client.requests[name]()
+            queries[desk.name][name] = len(sent)
+            client.tidy()
         for number in range(rounds):
-            of_round = {"desk": desk.name, "round": number}
-            for name in source.sample(list(requests), len(requests)):
-                spent = sum(requests[name]() for _ in range(REPEATS)) / REPEATS
-                rows.append(of_round | {"request": name, "milliseconds": 1000 * spent})
-            lose = client.newcomer()
-            losers.extend(
-                of_round | {"loser": loser, "milliseconds": 1000 * lose()}
-                for loser in range(1, LOSERS + 1)
-            )
+            for name in source.sample(list(client.requests), len(client.requests)):
+                spent = sum(client.spend(name) for _ in range(REPEATS)) / REPEATS
+                turn = {"desk": desk.name, "round": number, "request": name}
+                rows.append(turn | {"milliseconds": 1000 * spent})
     places = [(desk.name, name) for desk in desks for name in (PLAIN, WITH, WON)]
     rows.sort(key=lambda row: places.index((str(row["desk"]), str(row["request"]))))
-    return Losing(pd.DataFrame(rows), pd.DataFrame(losers), queries, first_queries)
-
-
-def _queries(request: Callable[[], float]) -> int:
-    """Make a request and return how many queries it sends."""
-    with counted() as sent:
-        request()
-    return len(sent)
+    return Losing(pd.DataFrame(rows), queries)
 
 
 class _Client:
@@ -288,6 +225,7 @@ class _Client:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._won: list[Booking] = []
         self._generous = BookingService(desk.engine, clock=desk.clock)
         self._silent = BookingService(desk.engine, clock=desk.clock, offers=0)
         free = self._generous.free_slots(
@@ -298,22 +236,28 @@ class _Client:
             self._book(self._generous, self._taken)
 
     @property
-    def requests(self) -> dict[str, Callable[[], float]]:
-        """What asks once and says for how many seconds."""
+    def requests(self) -> dict[str, Callable[[], None]]:
+        """What asks once."""
         return {
             PLAIN: lambda: self._lose(self._silent),
             WITH: lambda: self._lose(self._generous),
-            WON: lambda: self._win(self._generous),
+            WON: self._win,
         }
 
-    def newcomer(self) -> Callable[[], float]:
-        """Return what loses by a service where nobody has lost yet, and says for how many seconds.
+    def spend(self, name: str) -> float:
+        """Ask once, and return for how many seconds."""
+        request = self.requests[name]
+        began = perf_counter()
+        request()
+        spent = perf_counter() - began
+        self.tidy()
+        return spent
 
-        It knows the calendar already.
-        """
-        new = BookingService(self._desk.engine, clock=self._desk.clock)
-        self._win(new)
-        return lambda: self._lose(new)
+    def tidy(self) -> None:
+        """Give back what was booked."""
+        for booked in self._won:
+            self._generous.cancel(booked.appointment.id)
+        self._won.clear()
 
     def _book(self, service: BookingService, start: datetime) -> Booking:
         return service.book(
@@ -323,20 +267,15 @@ class _Client:
             start=start,
         )
 
-    def _lose(self, service: BookingService) -> float:
-        began = perf_counter()
+    def _lose(self, service: BookingService) -> None:
         try:
             self._book(service, self._taken)
         except BookingConflict:
-            return perf_counter() - began
+            return
         raise AssertionError("a slot was booked twice")
 
-    def _win(self, service: BookingService) -> float:
-        began = perf_counter()
-        booked = self._book(service, self._other)
-        spent = perf_counter() - began
-        service.cancel(booked.appointment.id)
-        return spent
+    def _win(self) -> None:
+        self._won.append(self._book(self._generous, self._other))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pandas as pd
 from sqlalchemy import text
 
 from booking_core import Slot
-from booking_core.rulebook import read_rules
+from booking_core.calendar.rulebook import read_rules
 from booking_core.slots import instant
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def diary(shop: Shop, names: Sequence[str], service: str, days: Sequence[date] =
         for name in names:
             for day in days or shop.days:
                 staff_id = shop.salon.staff[name]
-                pieces = _pieces(connection, service_id, staff_id, day)
+                pieces = _pieces(shop, connection, service_id, staff_id, day)
                 rows.extend((name, day, *piece) for piece in pieces)
                 for free in shop.booking.free_slots(service_id, day, staff_id):
                     begins = hours_since_midnight(free.local_start, day)
@@ -111,9 +111,11 @@ def diary(shop: Shop, names: Sequence[str], service: str, days: Sequence[date] =
     return Diary(pd.DataFrame(rows, columns=COLUMNS), service)
 
 
-def _pieces(connection: Connection, service_id: int, staff_id: int, day: date) -> Iterator[Piece]:
+def _pieces(
+    shop: Shop, connection: Connection, service_id: int, staff_id: int, day: date
+) -> Iterator[Piece]:
     since = datetime.combine(day - DAY, time(), UTC)
-    _, calendar = read_rules(connection, service_id, staff_id, since)
+    _, calendar = read_rules(shop.engine, service_id, staff_id, since)
     zone = calendar.zone
     whole = Slot(instant(day, time(), zone), instant(day + DAY, time(), zone))
     for kind in ("shift", "break"):

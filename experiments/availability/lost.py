@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from booking_core import BookingService
-    from booking_core.free_slots import FreeSlot
+    from booking_core.slots import FreeSlot
     from experiments.show.verdicts import Verdicts
 
 WEEK = timedelta(days=7)

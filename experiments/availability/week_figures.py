@@ -1,7 +1,7 @@
 """Pictures of days: what is on, where one could begin, what is offered instead of a lost slot.
 
 Wall time runs from left to right; a row is a staff member's day. Palette and style are those of
-`figures`, and each kind of piece has a hatching or a symbol of its own.
+`show.figures`, and each kind of piece has a hatching or a symbol of its own.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from experiments.availability.diary import hours_since_midnight
-from experiments.show.figures import BLUE, GREEN, HELD, INK, SKY, STYLE, VERMILION
+from experiments.show.figures import BLUE, GREEN, HELD, INK, SKY, STYLE, VERMILION, panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-    from booking_core.free_slots import FreeSlot
+    from booking_core.slots import FreeSlot
     from experiments.availability.buffers import BufferDay
     from experiments.availability.diary import Diary
     from experiments.availability.lost import LostSlot
@@ -43,12 +43,15 @@ HEIGHT = 0.76  # of a row's bars, of the distance between two rows
 
 
 def _panels(width: float, height: float, ratios: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    # A figure that pyplot does not know, so that nothing shows it twice.
-    figure = Figure(figsize=(width, height), layout="constrained")
-    panels = figure.subplots(
-        len(ratios), 1, squeeze=False, sharex=True, gridspec_kw={"height_ratios": list(ratios)}
+    """Return a figure with one panel below the other, of different heights."""
+    figure, axes = panels(
+        width,
+        height,
+        rows=len(ratios),
+        sharex=True,
+        gridspec_kw={"height_ratios": list(ratios)},
     )
-    return figure, list(panels[:, 0])
+    return figure, list(axes[:, 0])
 
 
 def week(diary: Diary) -> Figure:

@@ -5,7 +5,9 @@ time: what disturbs a shared machine disturbs all alike. Only ratios within a ro
 
 `workloads` has what is asked for, `contenders` who is compared, `clients` the service driven from
 processes, `pgbench` and `scripts` PostgreSQL's own benchmark, `calendars` the databases, `bench`
-the rounds and the ratios, `profile` where the time of one attempt goes.
+the rounds and the ratios, `profile` where the time of one attempt goes. `throughput` is what
+the load notebook takes of them, and `curves` draws it. `listing` measures lists of free slots in
+the same manner: `large_salon` is where, `listers` are the ways.
 """
 
 from experiments.bench.bench import Benchmark, Plan, bench

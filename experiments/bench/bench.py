@@ -17,7 +17,7 @@ from experiments.bench.calendars import Calendars
 from experiments.bench.contenders import PGBENCH, Contender, everybody, find_contender
 from experiments.bench.pgbench import find_pgbench
 from experiments.bench.workloads import Cell, workloads
-from experiments.race.race import BadExperiment
+from experiments.scenes.parameters import check_limits, check_words
 from experiments.show.stats import spread
 
 if TYPE_CHECKING:
@@ -73,14 +73,8 @@ class Plan:
     def __post_init__(self) -> None:
         given = [(name, getattr(self, name)) for name in LIMITS if name != "clients"]
         for name, value in [*given, *(("clients", level) for level in self.clients)]:
-            least, most = LIMITS[name]
-            if not least <= value <= most:
-                raise BadExperiment(f"{name} is {value}; it must lie between {least} and {most}.")
-        known = workloads(self.staff)
-        if unknown := [name for name in self.workloads if name not in known]:
-            raise BadExperiment(
-                f"There is no workload {unknown[0]!r}. There are: {', '.join(known)}."
-            )
+            check_limits(name, value, *LIMITS[name])
+        check_words("workload", self.workloads, workloads(self.staff))
         for name in self.contenders:
             find_contender(name)
         if PGBENCH.keys() & set(self.contenders):

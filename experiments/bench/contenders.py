@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from booking_core.availability import ENOUGH
+from booking_core.calendar.availability import ENOUGH
 from booking_core.strategies import DEFAULT, STRATEGIES, Strategy
 from booking_core.strategies.constraint import Exclusion
 from booking_core.strategies.function import Function

@@ -1,6 +1,6 @@
 """The pictures of throughput and latency: lines against clients, each named where it ends.
 
-Palette and style are those of `figures`. The service's lines are solid and coloured, pgbench's
+Palette and style are those of `show.figures`. The service's lines are solid and coloured, pgbench's
 dashed and black; no two have colour and marker in common.
 """
 
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import matplotlib.ticker
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.bench.throughput import PGBENCH, SERVICE, TITLES
-from experiments.show.figures import BLUE, GREEN, GREY, INK, ORANGE, SKY, STYLE
+from experiments.show.figures import BLUE, GREEN, GREY, INK, ORANGE, SKY, STYLE, panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LINE_COLOURS = (BLUE, GREEN, ORANGE, SKY, "#CC79A7")  # vermilion is for what is wrong
 LINE_MARKERS = "osD^vPX"
@@ -51,8 +51,8 @@ def _against_clients(curves: pd.DataFrame, column: str, words: str) -> Figure:
     levels = sorted(set(curves["clients"]))
     height = 2.4 + 0.2 * len(contenders)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8, height * len(workloads)), layout="constrained")
-        axes = figure.subplots(len(workloads), 1, squeeze=False)[:, 0]
+        figure, grid = panels(8, height * len(workloads), rows=len(workloads))
+        axes = grid[:, 0]
         for axis, workload in zip(axes, workloads, strict=True):
             here = curves[curves["workload"] == workload]
             for number, contender in enumerate(contenders):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from sqlalchemy import text
 
 from booking_core import DEFAULT, schema
-from booking_core.availability import Availability
+from booking_core.calendar.availability import Availability
 from experiments.server.postgres import fresh_database
 
 if TYPE_CHECKING:

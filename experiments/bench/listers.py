@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from booking_core import Slot
-from booking_core.calendars import DAY, WeeklyHours, week_of
+from booking_core.calendar.rules import DAY, WeeklyHours, working
 from booking_core.slots import instant, subtract
 from experiments.bench.large_salon import FIRST, NOW, SERVICE
 
@@ -134,7 +134,7 @@ def _swept(row: Row[Any], question: Question) -> list[int]:
         WeeklyHours(int(weekday), kind, time.fromisoformat(starts), time.fromisoformat(ends))
         for weekday, kind, starts, ends in row.hours or ()
     )
-    working = week_of(hours, place).working(FIRST, question.last + DAY)
+    open_hours = working(hours, place, FIRST, question.last + DAY)
     away = [Slot(each.lower, each.upper) for each in (*(row.off or ()), *(row.closed or ()))]
     first = max(_seconds(instant(FIRST, time(), place)), _seconds(NOW + row.minimum_notice))
     last = min(
@@ -147,7 +147,7 @@ def _swept(row: Row[Any], question: Question) -> list[int]:
     after = lasts + row.buffer_after // timedelta(seconds=1)
     begins, ends = row.busy_from or [], row.busy_until or []
     starts: list[int] = []
-    for shift in subtract(working, away) if away else working:
+    for shift in subtract(open_hours, away) if away else open_hours:
         start = max(_seconds(shift.start), first)
         stop = min(_seconds(shift.end) - lasts, last)
         while start <= stop:

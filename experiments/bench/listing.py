@@ -17,12 +17,13 @@ import pandas as pd
 import psycopg
 from tqdm.auto import tqdm
 
-from booking_core import Slot, free_time
-from booking_core.availability import EPOCH_DAY, SETTINGS
-from booking_core.zones import clocks
-from experiments.bench.large_salon import AT_ONE_PLACE, FIRST, STAFF, LargeSalon
+from booking_core import Slot
+from booking_core.calendar import free_time
+from booking_core.calendar.availability import EPOCH_DAY, SETTINGS, team
+from booking_core.calendar.zones import clocks
+from experiments.bench.large_salon import AT_ONE_PLACE, FIRST, SERVICE, STAFF, LargeSalon
 from experiments.bench.listers import LISTERS, Question, Starts
-from experiments.race.race import BadExperiment
+from experiments.scenes.parameters import BadExperiment, check_limits
 from experiments.show.stats import spread
 
 if TYPE_CHECKING:
@@ -68,16 +69,14 @@ class ListingPlan:
             if number not in WHOSE:
                 raise BadExperiment(f"staff is {number}; it must be one of {[*WHOSE]}.")
         for number in self.days:
-            if not 1 <= number <= 60:  # noqa: PLR2004 - later, clocks change
-                raise BadExperiment(f"days is {number}; it must lie between 1 and 60.")
+            check_limits("days", number, 1, 60)  # later, clocks change
         for number in self.appointments:
             if not 0 <= number <= 1_460_000 or number % STAFF:  # noqa: PLR2004 - eight a day each
                 raise BadExperiment(
                     f"appointments is {number}; it must be a multiple of {STAFF} "
                     "between 0 and 1460000."
                 )
-        if not 1 <= self.rounds <= 1000:  # noqa: PLR2004 - as many as one could want
-            raise BadExperiment(f"rounds is {self.rounds}; it must lie between 1 and 1000.")
+        check_limits("rounds", self.rounds, 1, 1000)
         if unknown := [name for name in self.listers if name not in LISTERS]:
             raise BadExperiment(f"There is no {unknown[0]!r}. There are: {', '.join(LISTERS)}.")
 
@@ -210,13 +209,14 @@ def _plan(salon: LargeSalon) -> str:
     day = FIRST.toordinal() - EPOCH_DAY
     parameters = {
         **question.parameters,
+        **team(SERVICE, question.staff_id, question.location_id),
         **clocks(["America/New_York", "Europe/Berlin"], window),
         "first_day": day,
         "last_day": day,
+        "moved_id": None,
     }
-    query = free_time.runs(free_time.ONE)
-    names = list(dict.fromkeys(PARAMETER.findall(query)))
-    numbered = PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", query)
+    names = list(dict.fromkeys(PARAMETER.findall(free_time.RUNS)))
+    numbered = PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", free_time.RUNS)
     values = ", ".join(f"%({name})s" for name in names)
     with salon.engine.connect() as connection, _written_out(connection) as cursor:
         cursor.execute(SETTINGS)

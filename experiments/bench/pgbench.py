@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.conninfo import make_conninfo
 
-from experiments.race.race import BadExperiment
+from experiments.scenes.parameters import BadExperiment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

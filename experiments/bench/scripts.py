@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 
-from booking_core import statements
-from booking_core.session import BEGIN
+from booking_core.database.wire import COMMIT
+from booking_core.strategies import statements
 from booking_core.strategies.advisory import LOCK
 from booking_core.strategies.function import CLAIM
-from booking_core.wire import COMMIT
 from experiments.bench.workloads import FIRST, STEP
 from experiments.scenes.salon import DURATION
 
@@ -70,7 +69,7 @@ SELECT id FROM appointment
 COMMIT;
 """  # noqa: S608 - our own
 ADVISORY = f"""{PICK}
-{BEGIN["READ COMMITTED"]};
+BEGIN ISOLATION LEVEL READ COMMITTED;
 {written(LOCK)};
 {written(statements.CLAIM)};
 {COMMIT};

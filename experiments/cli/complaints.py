@@ -1,7 +1,12 @@
-"""How a command tells a user what is wrong: in one sentence, without a traceback."""
+"""How a command tells a user what is wrong: in one sentence, without a traceback.
+
+A word of the command was wrong: exit code 2. The words were right, and it could not be done: 1. A
+threshold failed: that of k6, 99.
+"""
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -9,19 +14,19 @@ import click
 
 from booking_core.errors import BookingError
 from experiments.explore import NotReproduced, UnreadableSchedule
-from experiments.load.thresholds import BadThreshold
-from experiments.race.race import BadExperiment
+from experiments.load.thresholds import FAILED_EXIT_CODE, BadThreshold
 from experiments.report.profiles import ProfileError
 from experiments.report.publish import FolderRefused
 from experiments.scenes.catalogue import UnknownStrategy
+from experiments.scenes.parameters import BadExperiment
 from experiments.server.postgres import ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
-# A word of the command was wrong: exit code 2.
+    from experiments.load.thresholds import Threshold
+
 WRONG_WORDS = (BadExperiment, BadThreshold, UnknownStrategy, ProfileError, UnreadableSchedule)
-# The words were right, and it could not be done: exit code 1.
 NOT_POSSIBLE = (BookingError, ServerError, FolderRefused, NotReproduced)
 
 
@@ -34,3 +39,16 @@ def in_a_sentence() -> Iterator[None]:
         raise click.UsageError(str(error)) from None
     except NOT_POSSIBLE as error:
         raise click.ClickException(str(error)) from None
+
+
+def end_if_failed(failed: Sequence[Threshold], result: Mapping[str, object]) -> None:
+    """Say which thresholds failed, if any, and end with k6's exit code then.
+
+    Args:
+        failed: The thresholds that the result does not keep.
+        result: Its numbers by name.
+    """
+    for condition in failed:
+        click.secho(condition.failure(result), err=True, fg="red")
+    if failed:
+        sys.exit(FAILED_EXIT_CODE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from experiments.cli.complaints import in_a_sentence
-from experiments.cli.options import shape_option, strategy_option
+from experiments.cli.options import WRITABLE, shape_option, strategy_option
 from experiments.explore import ATTEMPTS, SEARCHES, explore, replay
 from experiments.scenes.shapes import SHAPES
 from experiments.schedules.transcript import transcript
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from experiments.explore import Counterexample, Result
 
 READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
-WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 
 @click.command("explore")

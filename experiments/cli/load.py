@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from experiments.cli.complaints import in_a_sentence
-from experiments.cli.options import strategy_option
+from experiments.cli.complaints import end_if_failed, in_a_sentence
+from experiments.cli.options import WRITABLE, strategy_option
 from experiments.load import summary
 from experiments.load.load import load
 from experiments.load.measurements import blank
@@ -18,7 +17,9 @@ from experiments.load.plan import EXECUTORS, OPERATIONS, SKEWS, Plan
 from experiments.load.thresholds import FAILED_EXIT_CODE, Threshold
 from experiments.scenes.catalogue import find_strategy
 
-WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _USUAL = Plan()
 
 
@@ -139,7 +140,4 @@ def load_command(
     if summary_file:
         summary_file.write_text(described + "\n", encoding="utf-8")
     click.echo(described if as_json else summary.as_text(result, conditions))
-    for condition in failed:
-        click.secho(condition.failure(result.metrics), err=True, fg="red")
-    if failed:
-        sys.exit(FAILED_EXIT_CODE)
+    end_if_failed(failed, result.metrics)

@@ -1,10 +1,14 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what they may be given."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
 from experiments.scenes.shapes import SHAPES
+
+WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 strategy_option = click.option(
     "--strategy",

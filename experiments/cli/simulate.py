@@ -16,7 +16,7 @@ from experiments.model.cells import WORKLOADS, Cell, Site
 from experiments.model.law import law
 from experiments.model.simulate import Simulation
 from experiments.model.trial import measure_machine, open_salons
-from experiments.race.race import BadExperiment
+from experiments.scenes.parameters import BadExperiment
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 APART = 10  # client processes, where each has a machine of its own

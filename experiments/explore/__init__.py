@@ -12,9 +12,13 @@ that is let through by whoever searches. Who waits for whom is PostgreSQL's word
 
 It is sound at the granularity of statements: the insides of the server are not reordered.
 
-`explore` is what one calls, `search` says which schedules are played, `independence` which of
-them are alike, `explorer` plays them, `turns` lets steps through one by one, `steering` stops
-them before they leave, `schedules` is what remains of one, `matrix` plays many cells at once.
+`explore` is what one calls and `replaying` its way back. `search` and `sampling` say which
+schedules are played, `independence` which of them are alike; `explorer` plays them, with `view` of
+how the clients stand and `beginning` for every run. `plays` and `calls` are what is played, a
+`campaign` counts what it showed into a `result`, and `narrate` makes a counterexample of a run.
+
+`matrix` plays many cells at once, for `evidence`, the proof; `detection` compares all methods and
+`benchmark` the speed. `hand` and `playground` are for people who try things out.
 """
 
 from experiments.explore.explore import ATTEMPTS, SEARCHES, explore, explore_calls

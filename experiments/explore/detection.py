@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import pandas as pd
-from matplotlib.figure import Figure
 from sqlalchemy import func, select
 from tqdm.auto import tqdm
 
@@ -30,15 +29,15 @@ from booking_core.strategies.advisory import Advisory
 from experiments.explore import explore
 from experiments.race.race import FAULTS, HOLD_MS, races
 from experiments.scenes.catalogue import find_strategy
-from experiments.show.figures import HELD, INK, STYLE, VERMILION
+from experiments.show.figures import HELD, INK, STYLE, VERMILION, panel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from booking_core.strategies import Strategy
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
     from experiments.explore import Result
 
 
@@ -183,11 +182,7 @@ class Detection:
         methods = list(dict.fromkeys(finding.method for finding in self.findings))
         subjects = list(dict.fromkeys(finding.subject for finding in self.findings))
         with mpl.rc_context(STYLE):
-            figure = Figure(
-                figsize=(2.4 + 1.5 * len(methods), 0.9 + 0.38 * len(subjects)),
-                layout="constrained",
-            )
-            axis: Axes = figure.subplots()
+            figure, axis = panel(2.4 + 1.5 * len(methods), 0.9 + 0.38 * len(subjects))
             for finding in self.findings:
                 row, column = subjects.index(finding.subject), methods.index(finding.method)
                 colour, ink, words = _field(finding)

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
-from matplotlib.figure import Figure
 
 from experiments.explore.matrix import cells, explore_cells, frame
 from experiments.scenes.shapes import SHAPES
-from experiments.show.figures import HELD, INK, NOT_RUN, STYLE, VERMILION, shapes_above
+from experiments.show.figures import HELD, INK, NOT_RUN, STYLE, VERMILION, panels, titles_above
 from experiments.show.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from experiments.explore.result import Result
 
@@ -70,11 +70,9 @@ class Evidence:
         names = list(dict.fromkeys(result.strategy for result in self.results))
         height = 1.1 + 0.4 * len(names)
         with mpl.rc_context(STYLE):
-            figure = Figure(
-                figsize=(max(2.2 + 1.15 * len(shapes), 5), height * len(levels)),
-                layout="constrained",
+            figure, axes = panels(
+                max(2.2 + 1.15 * len(shapes), 5), height * len(levels), rows=len(levels)
             )
-            axes = figure.subplots(len(levels), 1, squeeze=False)
             for axis, level in zip(axes[:, 0], levels, strict=True):
                 here = {(r.strategy, r.shape): r for r in self.results if r.clients == level}
                 _matrix(axis, here, names, shapes)
@@ -183,7 +181,7 @@ def _matrix(
             axis.text(column + 0.5, row + 0.24, small, ha="center", va="center",
                       color=ink, fontsize=6.5)  # fmt: skip
     axis.set_yticks(range(len(names)), names)
-    shapes_above(axis, shapes)
+    titles_above(axis, [SHAPES[shape].title for shape in shapes])
     axis.set_ylim(len(names) - 0.45, -0.55)
 
 

@@ -9,13 +9,13 @@ from experiments.explore.calls import CallsPlay
 from experiments.explore.campaign import Campaign, counterexample
 from experiments.explore.explorer import GUARD_SECONDS, MOST_STEPS, Explorer, Run
 from experiments.explore.plays import BookingPlay
-from experiments.explore.replaying import borrowed
 from experiments.explore.result import Result
 from experiments.explore.sampling import Sampled
 from experiments.explore.search import Systematic
-from experiments.race.race import BadExperiment
 from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.parameters import BadExperiment, check_words
 from experiments.scenes.shapes import SHAPES
+from experiments.server.postgres import lent_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,16 +83,14 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
         UnsupportedServer: The server is too old for it.
     """
     chosen = find_strategy(strategy)
-    if shape not in SHAPES:
-        raise BadExperiment(f"There is no shape {shape!r}. There are: {', '.join(SHAPES)}.")
-    if search not in SEARCHES:
-        raise BadExperiment(f"There is no search {search!r}. There are: {', '.join(SEARCHES)}.")
+    check_words("shape", [shape], SHAPES)
+    check_words("search", [search], SEARCHES)
     if clients < 1 or attempts < 1:
         raise BadExperiment("At least one client is needed, and one attempt.")
     name = strategy if isinstance(strategy, str) else chosen.name
     result = Result(name, shape, clients, search)
     started = time.perf_counter()
-    with borrowed(on) as database:
+    with lent_database(on) as database:
         play = BookingPlay(
             database.engine(),
             chosen,
@@ -159,7 +157,7 @@ def explore_calls(  # noqa: PLR0913 - an experiment has as many parameters
     """
     result = Result(name, "calls", len(calls), search)
     started = time.perf_counter()
-    with borrowed(on) as database:
+    with lent_database(on) as database:
         play = CallsPlay(calls, setup, table, check)
         with Explorer(
             database, play, guard_seconds=guard_seconds, most_steps=most_steps

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.pq import ExecStatus
 
-from experiments.schedules.schedule import Breach, Step
+from experiments.schedules.schedule import Breach, Step, double_bookings
 
 if TYPE_CHECKING:
     from experiments.explore.explorer import Run
-    from experiments.schedules.schedule import StoredRow
     from experiments.steer.steering import Turn
 
 _MOST_ROWS = 20
@@ -39,7 +37,7 @@ def breaches(run: Run) -> tuple[Breach, ...]:
     found = []
     for name, times in judgement.faults.items():
         if name == "double_bookings" and judgement.after:
-            for one, other in overlaps(judgement.after):
+            for one, other in double_bookings(judgement.after):
                 # Whoever was told last committed last.
                 step = max(replied.get(one.id, 0), replied.get(other.id, 0))
                 starts = dict.fromkeys((one.starts[11:16], other.starts[11:16]))
@@ -52,17 +50,6 @@ def breaches(run: Run) -> tuple[Breach, ...]:
             words = _WORDS.get(name, name)
             found.append(Breach(name, end, words if times == 1 else f"{times} times: {words}"))
     return tuple(found)
-
-
-def overlaps(rows: tuple[StoredRow, ...]) -> list[tuple[StoredRow, StoredRow]]:
-    """Return the pairs of confirmed appointments of one staff member that overlap."""
-    confirmed = [row for row in rows if row.status == "confirmed"]
-    return [
-        (one, other)
-        for one, other in combinations(confirmed, 2)
-        # Instants in one zone and one format are ordered as their texts are.
-        if one.staff == other.staff and one.starts < other.ends and other.starts < one.ends
-    ]
 
 
 def _step(turn: Turn) -> Step:

@@ -11,17 +11,17 @@ import copy
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
-from itertools import combinations
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments.explore.beginning import Beginning
 from experiments.judge import history
-from experiments.judge.history import Reply, Row
 from experiments.judge.linearize import Operation, linearizable
+from experiments.scenes.replies import Answer, Reply
+from experiments.scenes.rows import Row
 from experiments.scenes.shapes import Place
-from experiments.scenes.stage import Answer, Stage
-from experiments.schedules.schedule import ClientReply, StoredRow
+from experiments.scenes.stage import Stage
+from experiments.schedules.schedule import ClientReply, StoredRow, double_bookings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -172,14 +172,13 @@ class BookingPlay(Stage):
     def _judged(
         self, after: tuple[StoredRow, ...], answers: Sequence[Answer], endings: Sequence[Ending]
     ) -> Judgement:
-        confirmed = [row for row in after if row.status == "confirmed"]
         faults = history.judge(
             self.scene.calls,
             [self._as_charged(answer, answers) for answer in answers],
-            self._existing,
-            self._before,
+            self.existing,
+            self.before,
             {row.id: _row(row) for row in after},
-            double_bookings=sum(_overlap(*pair) for pair in combinations(confirmed, 2)),
+            double_bookings=len(double_bookings(after)),
         )
         if not faults and not self._explained(answers, endings, after):
             faults = replace(faults, dishonest_replies=1)
@@ -215,11 +214,11 @@ class BookingPlay(Stage):
                 answer.reply,
                 ending.invoked,
                 ending.replied,
-                None if call.existing is None else self._existing[call.existing],
+                None if call.existing is None else self.existing[call.existing],
             )
             for call, answer, ending in zip(self.scene.calls, answers, endings, strict=True)
         ]
-        return linearizable(operations, self._before, {row.id: _row(row) for row in after})
+        return linearizable(operations, self.before, {row.id: _row(row) for row in after})
 
     def _as_charged(self, answer: Answer, answers: Sequence[Answer]) -> Reply:
         """A reply as it is held against the strategy.
@@ -237,9 +236,10 @@ class BookingPlay(Stage):
         return Reply("invalid") if got_through else reply
 
     def _stored(self, rows: Sequence[tuple[Any, ...]]) -> tuple[StoredRow, ...]:
-        staff = {staff_id: number for number, staff_id in enumerate(self._staff_ids)}
         return tuple(
-            StoredRow(id_, staff[staff_id], who, starts.isoformat(), ends.isoformat(), status, key)
+            StoredRow(
+                id_, self.staff[staff_id], who, starts.isoformat(), ends.isoformat(), status, key
+            )
             for id_, staff_id, who, starts, ends, status, key in rows
         )
 
@@ -247,11 +247,6 @@ class BookingPlay(Stage):
 def _row(stored: StoredRow) -> Row:
     place = Place(stored.staff, datetime.fromisoformat(stored.starts))
     return Row(stored.id, place, stored.status, stored.key)
-
-
-def _overlap(one: StoredRow, other: StoredRow) -> bool:
-    # Instants in one zone and one format are ordered as their texts are.
-    return one.staff == other.staff and one.starts < other.ends and other.starts < one.ends
 
 
 def _reply(client: int, call: Call, answer: Answer, ending: Ending) -> ClientReply:

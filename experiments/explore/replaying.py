@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from experiments.explore.campaign import counterexample as written
@@ -13,13 +12,13 @@ from experiments.explore.sampling import Following
 from experiments.scenes.catalogue import find_strategy
 from experiments.scenes.shapes import SHAPES
 from experiments.schedules.schedule import Counterexample
-from experiments.server.postgres import Database, fresh_database
+from experiments.server.postgres import lent_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from experiments.server.postgres import EmbeddedServer, Server
+    from experiments.server.postgres import Database, EmbeddedServer, Server
 
 
 class NotReproduced(Exception):
@@ -72,7 +71,7 @@ def replays(
     if known.shape not in SHAPES:
         raise NotReproduced(f"There is no shape {known.shape!r} to play it in.")
     result = Result(known.strategy, known.shape, known.clients, known.search)
-    with borrowed(on) as database:
+    with lent_database(on) as database:
         play = BookingPlay(
             database.engine(),
             find_strategy(known.strategy),
@@ -91,13 +90,3 @@ def replays(
                 if {each.broke for each in seen.breaches} != {e.broke for e in known.breaches}:
                     raise NotReproduced("The schedule was followed, and broke something else.")
                 yield seen
-
-
-@contextmanager
-def borrowed(on: Server | EmbeddedServer | Database | None) -> Iterator[Database]:
-    """Lend a database: the one that is given, or a fresh one on the server that is."""
-    if isinstance(on, Database):
-        yield on
-        return
-    with fresh_database(on) as database:
-        yield database

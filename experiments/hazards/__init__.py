@@ -3,6 +3,9 @@
 `HAZARDS` has them by name. Each is a function that takes a few seconds as it stands, more rounds
 on demand, and returns a `Hazard`. What decides are counts, and who waits for whom according to
 PostgreSQL; times are shown and decide nothing.
+
+A file is a hazard, but for `hazard`, what each returns; `together` and `deadlocks`, which several
+need; and `page` and `figures`, which show them.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from experiments.server.postgres import fresh_database
 from experiments.waiting.onlooker import until
 
 if TYPE_CHECKING:
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
 
 OPPOSITE, FIXED = "in the order of the request", "in one fixed order"
 _LOCK = select(func.pg_advisory_xact_lock(CALENDARS, bindparam("calendar")))

@@ -28,7 +28,7 @@ from experiments.waiting.onlooker import Onlooker, held
 if TYPE_CHECKING:
     from typing import Any
 
-    from experiments.scenes.stage import Answer
+    from experiments.scenes.replies import Answer
 
 WITHOUT, WITH, ONE_TRY = "no lock_timeout", "lock_timeout", "lock_timeout, one try"
 TOLD = "SLOT_BUSY"

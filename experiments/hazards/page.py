@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from experiments.load.figures import hazards_and_controls, hazards_in_words
+from experiments.hazards.figures import hazards_and_controls, hazards_in_words
 from experiments.show.results import save_table, show_figure, show_html, show_table
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from experiments.show.verdicts import Verdict
 
 if TYPE_CHECKING:
     from booking_core.booking import BookingService
-    from experiments.scenes.stage import Answer
+    from experiments.scenes.replies import Answer
 
 INSIDE, BEFORE, AFTER = "inside the lock", "pay, then book", "book, then pay"
 

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from experiments.scenes.shapes import Place
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Connection
-
-    from experiments.scenes.shapes import Call
+    from experiments.scenes.replies import Answer, Reply
+    from experiments.scenes.rows import Row
+    from experiments.scenes.shapes import Call, Place
+    from experiments.scenes.stage import Stage
 
 # Asked of the database itself, whatever the replies were.
 DOUBLE_BOOKINGS = text("""
@@ -29,36 +28,6 @@ DOUBLE_BOOKINGS = text("""
         ON one.id < other.id AND one.staff_id = other.staff_id AND one.blocked && other.blocked
      WHERE one.status = 'confirmed' AND other.status = 'confirmed'
 """)
-ROWS = text("""
-    SELECT id, staff_id, lower(blocked) AS starts, status, idempotency_key FROM appointment
-""")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A stored appointment."""
-
-    id: int
-    place: Place
-    status: str
-    key: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a client was told.
-
-    Attributes:
-        outcome: How the request ended; `cancelled` where a cancel succeeded.
-        appointment_id: The appointment that the client was given or cancelled.
-        taken_by: The appointment that a conflict named.
-        replayed: Whether an earlier request with the same key had booked it.
-    """
-
-    outcome: str
-    appointment_id: int | None = None
-    taken_by: int | None = None
-    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +53,23 @@ class Faults:
         return any(asdict(self).values())
 
 
-def read_rows(connection: Connection, staff: Mapping[int, int]) -> dict[int, Row]:
-    """Return the stored appointments by id.
+def judge_round(stage: Stage, answers: Sequence[Answer]) -> Faults:
+    """Check what the clients on a stage were told against the rows, now that everybody is done.
 
     Args:
-        connection: To the database.
-        staff: The number that shapes use for each staff id.
+        stage: Where the round was played.
+        answers: How each client's call ended.
     """
-    return {
-        row.id: Row(row.id, Place(staff[row.staff_id], row.starts), row.status, row.idempotency_key)
-        for row in connection.execute(ROWS)
-    }
+    with stage.control.connect() as connection:
+        double_bookings = connection.execute(DOUBLE_BOOKINGS).scalar_one()
+    return judge(
+        stage.scene.calls,
+        [answer.reply for answer in answers],
+        stage.existing,
+        stage.before,
+        stage.rows(),
+        double_bookings=double_bookings,
+    )
 
 
 def judge(  # noqa: PLR0913 - a round has as many sides

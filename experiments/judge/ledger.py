@@ -20,22 +20,18 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from experiments.judge.history import DOUBLE_BOOKINGS
-from experiments.load.plan import OPERATIONS
-from experiments.load.replies import FIELDS, OUTCOMES
-from experiments.load.users import PRACTICE
 from experiments.scenes.salon import GRID
 from experiments.scenes.shapes import OPENING, STEP
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
     from sqlalchemy import Connection, TextClause
 
 _AT_ONCE = 10_000  # replies that are Python objects at a time
 
-_TOLD = f"""
-    CREATE TEMP TABLE told ({", ".join(f"{name} bigint" for name in FIELDS)}) ON COMMIT DROP
-"""
 # What a reply was about, in the words of the rows.
 _REPLY = text("""
     CREATE TEMP TABLE reply ON COMMIT DROP AS
@@ -153,22 +149,35 @@ class Judgement:
         return {**asdict(self), "dishonest_replies": self.dishonest_replies}
 
 
-def judge(connection: Connection, replies: NDArray[np.void]) -> Judgement:
+def judge(
+    connection: Connection,
+    replies: NDArray[np.void],
+    *,
+    operations: Sequence[str],
+    outcomes: Sequence[str],
+    practice: str,
+) -> Judgement:
     """Hold the replies to a load against the rows.
 
     Args:
         connection: To the database, when everybody is done. Temporary tables are made and go with
             the transaction.
-        replies: As `experiments.load.measurements.columns` returns them. Calls that concern one
-            appointment must not overlap in time.
+        replies: One record a reply, of whole numbers: vu and number (whose name the row bears,
+            as "vu-number"), operation, outcome, staff_id, start (in steps of the salon's grid),
+            appointment_id, taken_by, started, ended; others are of no interest. Calls that concern
+            one appointment must not overlap in time.
+        operations: The words for the numbers of operations, `book` and `cancel` among them.
+        outcomes: The words for the numbers of outcomes.
+        practice: The client of rows that nobody asked for in the load.
     """
-    connection.exec_driver_sql(_TOLD)
+    columns = ", ".join(f"{name} bigint" for name in replies.dtype.names or ())
+    connection.exec_driver_sql(f"CREATE TEMP TABLE told ({columns}) ON COMMIT DROP")
     _copy(connection, replies)
     connection.execute(
         _REPLY,
         {
-            "operations": list(OPERATIONS),
-            "outcomes": list(OUTCOMES),
+            "operations": list(operations),
+            "outcomes": list(outcomes),
             "opening": OPENING,
             "grid": GRID,
             "step": STEP,
@@ -183,7 +192,7 @@ def judge(connection: Connection, replies: NDArray[np.void]) -> Judgement:
     return Judgement(
         double_bookings=max(count(DOUBLE_BOOKINGS), count(_SEEN_DOUBLE)),
         bookings_without_row=count(_BOOKINGS_WITHOUT_ROW),
-        rows_without_booking=count(_ROWS_WITHOUT_BOOKING, practice=PRACTICE),
+        rows_without_booking=count(_ROWS_WITHOUT_BOOKING, practice=practice),
         rows_otherwise=count(_ROWS_OTHERWISE),
         false_conflicts=count(_FALSE_CONFLICTS),
     )

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from experiments.judge.history import Reply, Row
+    from experiments.scenes.replies import Reply
+    from experiments.scenes.rows import Row
     from experiments.scenes.shapes import Call, Place
 
 NEVER = float("inf")

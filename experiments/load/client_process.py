@@ -11,7 +11,6 @@ import gc
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from sqlalchemy import QueuePool, SingletonThreadPool, create_engine
 from booking_core.booking import BookingService
 from experiments.load.executors import SECOND, clock, executor, sleep_until
 from experiments.load.replies import Replies
+from experiments.load.share import Part
 from experiments.load.users import VirtualUser
 from experiments.load.workload import Workload
 from experiments.scenes import salon
@@ -27,53 +27,12 @@ from experiments.scenes import salon
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from sqlalchemy import URL, Engine
+    from sqlalchemy import Engine
 
-    from booking_core.strategies import Strategy
     from experiments.load.crew import Gate
-    from experiments.load.plan import Plan
+    from experiments.load.share import Share
 
 _HEAD_START = SECOND // 50  # from the gate to the start, enough to wake every thread
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What one process is to do.
-
-    Attributes:
-        url: The database.
-        strategy: How rivals are kept out.
-        plan: Of the whole load.
-        process: The process's number, from 0.
-        staff_ids: The salon's staff.
-        service_id: What is booked.
-    """
-
-    url: URL = field(repr=False)
-    strategy: Strategy
-    plan: Plan
-    process: int
-    staff_ids: list[int]
-    service_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What came of it.
-
-    Attributes:
-        records: The replies, as `experiments.load.replies` packs them.
-        details: The text of the first error of each kind.
-        dropped: Iterations that were due and did not begin.
-        vus: How many virtual users there were at the end.
-        cpu_s: Seconds of CPU that the process took from the start to its last reply.
-    """
-
-    records: bytes
-    details: dict[str, str]
-    dropped: int
-    vus: int
-    cpu_s: float
 
 
 class Hold:

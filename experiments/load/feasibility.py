@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from experiments.load.plan import EXECUTORS, OPERATIONS, SKEWS, Plan
-from experiments.race.race import SPARE_CONNECTIONS, BadExperiment
+from experiments.race.race import SPARE_CONNECTIONS
+from experiments.scenes.parameters import BadExperiment, check_limits, check_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from booking_core.strategies import Strategy
 
 LIMITS = {
@@ -72,15 +71,14 @@ def check_connections(plan: Plan, allowed: int) -> None:
 
 
 def _check_limits(plan: Plan) -> None:
-    for name, (least, most) in LIMITS.items():
-        value = getattr(plan, name)
-        if value is not None and not least <= value <= most:
-            raise BadExperiment(f"{name} is {value}; it must lie between {least} and {most}.")
+    for name, limits in LIMITS.items():
+        if (value := getattr(plan, name)) is not None:
+            check_limits(name, value, *limits)
 
 
 def _check_mix(plan: Plan) -> None:
-    _check_words("operation", plan.mix, OPERATIONS)
-    _check_words("skew", [plan.skew], SKEWS)
+    check_words("operation", plan.mix, OPERATIONS)
+    check_words("skew", [plan.skew], SKEWS)
     weights = plan.mix.values()
     if not any(weights) or not all(0 <= weight <= HEAVIEST for weight in weights):
         raise BadExperiment(
@@ -91,7 +89,7 @@ def _check_mix(plan: Plan) -> None:
 
 
 def _check_executor(plan: Plan) -> None:
-    _check_words("executor", [plan.executor], EXECUTORS)
+    check_words("executor", [plan.executor], EXECUTORS)
     counted = plan.executor == "per-vu-iterations"
     open_loop = plan.executor == "constant-arrival-rate"
     for name, fits, needed in (
@@ -105,12 +103,6 @@ def _check_executor(plan: Plan) -> None:
             raise BadExperiment(f"The executor {plan.executor} has no {name}.")
         if needed and not given:
             raise BadExperiment(f"The executor {plan.executor} needs {name}.")
-
-
-def _check_words(what: str, given: Iterable[str], known: tuple[str, ...]) -> None:
-    for word in given:
-        if word not in known:
-            raise BadExperiment(f"There is no {what} {word!r}. There are: {', '.join(known)}.")
 
 
 def _travels(strategy: Strategy) -> bool:

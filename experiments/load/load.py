@@ -11,7 +11,7 @@ they booked before; and the rows are asked whether the replies were true.
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +22,17 @@ from tqdm.auto import tqdm
 from booking_core import schema
 from experiments.judge.ledger import judge
 from experiments.load import measurements
-from experiments.load.client_process import Share, work
+from experiments.load.client_process import work
 from experiments.load.crew import run_crew
 from experiments.load.feasibility import check_connections, feasible
 from experiments.load.metrics import Metric, Trend
-from experiments.load.plan import Plan
+from experiments.load.plan import OPERATIONS, Plan
+from experiments.load.replies import OUTCOMES
+from experiments.load.share import Share
+from experiments.load.users import PRACTICE
 from experiments.scenes import salon
 from experiments.scenes.catalogue import find_strategy
-from experiments.server.postgres import Database, fresh_database
+from experiments.server.postgres import lent_database
 from experiments.show.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from booking_core.strategies import Strategy
-    from experiments.server.postgres import EmbeddedServer, Server
+    from experiments.server.postgres import Database, EmbeddedServer, Server
 
 SETTINGS = ("server_version", "fsync", "synchronous_commit", "shared_buffers", "max_connections")
 
@@ -133,7 +136,7 @@ def load(
     """
     chosen = find_strategy(strategy)
     plan = feasible(Plan(**parameters), chosen)
-    with nullcontext(on) if isinstance(on, Database) else fresh_database(on) as database:
+    with lent_database(on) as database:
         control = database.engine()
         settings = _settings(control)
         check_connections(plan, int(settings["max_connections"]))
@@ -150,7 +153,9 @@ def load(
             parts = run_crew(work, shares)
         replies = measurements.columns(part.records for part in parts)
         with control.begin() as connection:
-            judgement = judge(connection, replies)
+            judgement = judge(
+                connection, replies, operations=OPERATIONS, outcomes=OUTCOMES, practice=PRACTICE
+            )
         control.dispose()
     redact = Redactor().text
     return LoadResult(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from experiments.load.client_process import Part
+    from experiments.load.share import Part
 
 RECORD = np.dtype([(name, f"<{code}") for name, code in FIELDS.items()])
 NOUNS = dict(zip(OPERATIONS, ("booking", "cancel", "reschedule", "list"), strict=True))

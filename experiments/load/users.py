@@ -15,8 +15,8 @@ from experiments.scenes.shapes import STEP
 
 if TYPE_CHECKING:
     from booking_core.booking import BookingService
-    from experiments.load.client_process import Share
     from experiments.load.replies import Replies
+    from experiments.load.share import Share
     from experiments.load.workload import Target, Workload
 
 PRACTICE = "Practice"  # the client's name in appointments that no load asked for

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from booking_core.errors import BookingError
 from booking_core.retry import RetryPolicy
-from booking_core.transaction import BookingTransaction, do_nothing
+from booking_core.strategies.transaction import BookingTransaction, do_nothing
 from experiments.model.calibration import Calibration, Machine, Recorded, Way
 from experiments.model.costs import (
     UNUSED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from experiments.race.race import BadExperiment
+from experiments.scenes.parameters import BadExperiment, check_limits, check_words
 
 SPREAD_CALENDARS = 100
 WORKLOADS = {
@@ -52,14 +52,9 @@ class Cell:
     processes: int = 2
 
     def __post_init__(self) -> None:
-        if self.workload not in WORKLOADS:
-            raise BadExperiment(
-                f"There is no workload {self.workload!r}. There are: {', '.join(WORKLOADS)}."
-            )
-        for name, (least, most) in LIMITS.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise BadExperiment(f"{name} is {value}; it must lie between {least} and {most}.")
+        check_words("workload", [self.workload], WORKLOADS)
+        for name, limits in LIMITS.items():
+            check_limits(name, getattr(self, name), *limits)
         if self.pool is not None and self.pool < 1:
             raise BadExperiment(f"pool is {self.pool}; it must be 1 at least.")
 

@@ -21,7 +21,7 @@ from sqlalchemy import Engine, QueuePool, create_engine
 
 from booking_core.booking import BookingService
 from booking_core.errors import BookingError
-from booking_core.transaction import do_nothing
+from booking_core.strategies.transaction import do_nothing
 from experiments.bench.clients import SERVICE_ID
 from experiments.bench.workloads import FIRST, PLACES, STEP
 from experiments.load.crew import run_crew

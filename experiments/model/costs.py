@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import NullPool, create_engine
 
+from booking_core.database.wire import Wire
 from booking_core.strategies.advisory import CALENDARS
-from booking_core.wire import Wire
 from experiments.model.calibration import Rests
 from experiments.model.recording import CLOCK, MICRO, record
 from experiments.model.scripts import BEGIN
@@ -44,7 +44,8 @@ UNUSED = PRACTICE * 500  # numbers from here on are nobody's slots yet
 def ping(url: URL, times: int = PINGS) -> tuple[float, float, float | None]:
     """Return the seconds of a round trip: in all, the client's processor, the server's."""
     with connect(url) as connection:
-        wire = Wire(connection, {}, autocommit=True)
+        wire = Wire(connection)
+        wire.autocommit = True
         pid = connection.info.backend_pid
 
         def once() -> None:
@@ -124,7 +125,7 @@ def handover(url: URL, clock: float) -> float:
         ThreadPoolExecutor(1) as thread,
         Onlooker(create_engine(url, poolclass=NullPool)) as onlooker,
     ):
-        holder, waiter = Wire(holding, {}), Wire(waiting, {})
+        holder, waiter = Wire(holding), Wire(waiting)
 
         def wait() -> int:
             for sql in (BEGIN, lock, CLOCK):

@@ -1,4 +1,4 @@
-"""The pictures of the model beside the machine; palette and style are those of `figures`."""
+"""The pictures of the model beside the machine; palette and style are those of `show.figures`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,25 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.show.figures import BLUE, GREEN, GREY, HELD, INK, ORANGE, SKY, STYLE, VERMILION
+from experiments.show.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    HELD,
+    INK,
+    ORANGE,
+    SKY,
+    STYLE,
+    VERMILION,
+    panel,
+    panels,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, SKY, "#CC79A7", INK)
 MARKERS = "osD^vPX<>*pd"
@@ -26,8 +38,7 @@ def beside(frame: pd.DataFrame) -> Figure:
         frame: As `Validation.frame`.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 5.2), layout="constrained")
-        axis = figure.subplots()
+        figure, axis = panel(7.2, 5.2)
         # Where a busy machine answered nobody there is nothing to draw on a logarithmic scale.
         rates = frame["measured"].where(frame["measured"] > 0, 1.0)
         ends = np.array([rates.min() / 1.6, rates.max() * 1.6])
@@ -69,8 +80,7 @@ def against_clients(plain: pd.DataFrame) -> Figure:
     rows = -(-len(names) // columns)
     levels = sorted(set(plain["clients"]))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8, 0.7 + 2.1 * rows), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        figure, axes = panels(8, 0.7 + 2.1 * rows, rows, columns, sharex=True, sharey=True)
         for axis in axes.flat[len(names) :]:
             axis.set_axis_off()
         for axis, name in zip(axes.flat, names, strict=False):
@@ -109,9 +119,8 @@ def networks(frame: pd.DataFrame) -> Figure:
     """
     names = list(dict.fromkeys(frame["strategy"]))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8, 4.4), layout="constrained")
-        axes = figure.subplots(1, 2, sharey=True)
-        for axis, way in zip(axes, ("together", "one by one"), strict=True):
+        figure, axes = panels(8, 4.4, columns=2, sharey=True)
+        for axis, way in zip(axes[0], ("together", "one by one"), strict=True):
             for number, name in enumerate(names):
                 line = frame[(frame["strategy"] == name) & (frame["way"] == way)]
                 colour = COLOURS[number % 7]
@@ -126,8 +135,8 @@ def networks(frame: pd.DataFrame) -> Figure:
                 xscale="log", yscale="log", title=f"statements {way}", xlabel="network, ms a trip"
             )
             _plain_numbers(axis)
-        axes[0].set_ylabel("bookings a second, one calendar")
-        handles, labels = axes[0].get_legend_handles_labels()
+        axes[0, 0].set_ylabel("bookings a second, one calendar")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", fontsize=9)
     return figure
 

@@ -11,12 +11,13 @@ import psycopg
 from sqlalchemy import create_engine
 
 from booking_core.booking import BookingService
+from booking_core.database.session import Session
 from booking_core.errors import BookingConflict
-from booking_core.session import Session
-from booking_core.transaction import do_nothing
+from booking_core.strategies.transaction import do_nothing
 from experiments.bench.clients import SERVICE_ID
 from experiments.bench.workloads import FIRST, STEP
 from experiments.scenes.salon import now
+from experiments.server.connection import backend_pid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,8 +104,7 @@ class Visitor:
     def spent(self, times: int) -> tuple[float, float | None]:
         """Book so often; return the seconds that pass, and those of the server's processor."""
         with self._engine.connect() as connection:
-            driver: Any = connection.connection.driver_connection
-            pid = driver.info.backend_pid
+            pid = backend_pid(connection)
         before, began = processor_seconds(pid), time.perf_counter()
         for _ in range(times):
             self.book()

@@ -16,14 +16,16 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
-from sqlalchemy import text
 
+from experiments.judge.history import judge_round
+from experiments.server.connection import backend_pid
 from experiments.waiting.waits import LockWaits
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from experiments.scenes.stage import Answer, Stage
+    from experiments.scenes.replies import Answer
+    from experiments.scenes.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Course:
             Its requests, one row each, and its summary.
         """
         runs = self._round()
-        faults = self._stage.judge([run.answer for run in runs])
+        faults = judge_round(self._stage, [run.answer for run in runs])
         first = min(run.released for run in runs)
         waited = self._waits.milliseconds if self._waits else {}
         requests = pd.DataFrame(
@@ -120,7 +122,7 @@ class Course:
 
     def _open(self) -> None:
         with self._engine.connect() as connection:
-            self._session.pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            self._session.pid = backend_pid(connection)
 
     def _run(self, barrier: threading.Barrier, client: int) -> Run:
         barrier.wait()

@@ -3,12 +3,11 @@
 A race is a number of rounds of one shape with one strategy and so many clients (`race`); races
 over many shapes and numbers of clients share one database per strategy (`races`). After each
 round the database is asked whether two confirmed appointments overlap, and every reply is
-compared with the rows (`history.judge`).
+compared with the rows (`judge.history`).
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,10 @@ from tqdm.auto import tqdm
 from experiments.judge.history import Faults
 from experiments.race.course import Course
 from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.parameters import BadExperiment, check_limits, check_words
 from experiments.scenes.shapes import SHAPES
 from experiments.scenes.stage import Stage
-from experiments.server.postgres import Database, fresh_database
+from experiments.server.postgres import lent_database
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from booking_core.strategies import Strategy
-    from experiments.server.postgres import EmbeddedServer, Server
+    from experiments.server.postgres import Database, EmbeddedServer, Server
 
 HOLD_MS = 5.0
 LIMITS = {"clients": (1, 1000), "rounds": (1, 100_000), "hold_ms": (0, 60_000)}
@@ -38,10 +38,6 @@ LIMITS = {"clients": (1, 1000), "rounds": (1, 100_000), "hold_ms": (0, 60_000)}
 SPARE_CONNECTIONS = 8
 REPLIES = ("booked", "conflict", "busy", "cancelled")  # every other outcome is an error
 FAULTS = [fault.name for fault in fields(Faults)]
-
-
-class BadExperiment(ValueError):
-    """A parameter makes no experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +156,7 @@ def races(  # noqa: PLR0913 - an experiment has as many parameters
         (shape, clients): SHAPES[shape].scene(clients) for shape, clients in product(shapes, levels)
     }
     largest = max(scenes.values(), key=lambda scene: len(scene.calls))
-    with nullcontext(on) if isinstance(on, Database) else fresh_database(on) as database:
+    with lent_database(on) as database:
         engine = database.engine(poolclass=SingletonThreadPool, pool_size=max(levels))
         control = database.engine()
         _check_connections(control, max(levels))
@@ -181,15 +177,12 @@ def races(  # noqa: PLR0913 - an experiment has as many parameters
 
 
 def _check(levels: Sequence[int], shapes: Sequence[str], rounds: int, hold_ms: float) -> None:
-    if unknown := [shape for shape in shapes if shape not in SHAPES]:
-        raise BadExperiment(f"There is no shape {unknown[0]!r}. There are: {', '.join(SHAPES)}.")
+    check_words("shape", shapes, SHAPES)
     if not levels or not shapes:
         raise BadExperiment("A race needs at least one number of clients and one shape.")
     given = [*(("clients", level) for level in levels), ("rounds", rounds), ("hold_ms", hold_ms)]
     for name, value in given:
-        least, most = LIMITS[name]
-        if not least <= value <= most:
-            raise BadExperiment(f"{name} is {value}; it must lie between {least} and {most}.")
+        check_limits(name, value, *LIMITS[name])
 
 
 def _check_connections(control: Engine, clients: int) -> None:

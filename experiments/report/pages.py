@@ -20,9 +20,9 @@ from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 from PIL import Image
 
-from experiments.show import tables
 from experiments.report.report import Report
 from experiments.report.runs import Run
+from experiments.show import tables
 from experiments.show.verdicts import Verdict, as_frame, summary
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -24,15 +24,14 @@ from typing import Any
 import nbformat
 from tqdm import tqdm
 
-from experiments.show import results
-
 from experiments.report import runs
 from experiments.report.pages import Pages, duration
 from experiments.report.profiles import NOTEBOOKS, Profile
-from experiments.show.redaction import Redactor
 from experiments.report.report import FORMAT, Report
 from experiments.report.runs import Run
 from experiments.server.watchdog import remove_scratch_folder, scratch_folder
+from experiments.show import results
+from experiments.show.redaction import Redactor
 
 
 class FolderRefused(Exception):

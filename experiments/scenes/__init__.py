@@ -1,1 +1,7 @@
-"""What is played: the salon, the shapes of requests, the stage, and every strategy by name."""
+"""What is played, on what, and by which strategy.
+
+`salon` has the staff and the services, `shapes` what clients ask at once, `stage` the database on
+which that is played again and again. `replies` is what clients are told, `rows` what is stored.
+`catalogue` finds strategies by name, `exhibits` are the unsound ones, and `parameters` says what
+makes no experiment.
+"""

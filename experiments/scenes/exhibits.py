@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sqlalchemy import NullPool, create_engine, func, select
 
-from booking_core import statements
 from booking_core.retry import RetryPolicy
 from booking_core.schema import appointment, staff
-from booking_core.strategies import Strategy, Traits
+from booking_core.strategies import Strategy, Traits, statements
 from booking_core.strategies.advisory import CALENDARS, LOCK, TRY_LOCK
 from booking_core.strategies.optimistic import Serializable
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
 
 
 class Exhibit(Strategy):

@@ -1,12 +1,11 @@
 """The stage: a database made for one strategy, on which a scene is played again and again.
 
 Whatever sets clients off (a barrier, a load generator, an explorer of schedules) uses the same
-stage: reset it, let every client `perform` its call, and have the round judged.
+stage: reset it, let every client `perform` its call, and look at the `rows`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text, update
@@ -14,34 +13,17 @@ from sqlalchemy import text, update
 from booking_core import schema
 from booking_core.booking import BookingService
 from booking_core.errors import BookingConflict, BookingError
-from experiments.judge.history import DOUBLE_BOOKINGS, Faults, Reply, Row, judge, read_rows
 from experiments.scenes import salon
+from experiments.scenes.replies import Answer, Reply
+from experiments.scenes.rows import read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy import Engine
 
     from booking_core.requests import Booking
     from booking_core.strategies import Strategy
+    from experiments.scenes.rows import Row
     from experiments.scenes.shapes import Call, Place, Scene
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """How a call ended.
-
-    Attributes:
-        reply: What the client was told.
-        attempts: How many times the transaction was tried.
-        alternatives: How many were offered.
-        detail: The error's text, where there was one.
-    """
-
-    reply: Reply
-    attempts: int = 1
-    alternatives: int = 0
-    detail: str = ""
 
 
 class Stage:
@@ -58,6 +40,10 @@ class Stage:
     Attributes:
         strategy: What the schema was made for.
         scene: What the next `reset` begins; another scene may be put here.
+        control: The engine.
+        staff: The number that scenes use for each staff id.
+        existing: The ids of the scene's appointments, as the last `reset` left them.
+        before: All rows that it left, by id.
     """
 
     def __init__(
@@ -69,7 +55,7 @@ class Stage:
         staff: int = 0,
         backstop: bool | None = None,
     ) -> None:
-        self._control = control
+        self.control = control
         self.strategy = strategy
         self.scene = scene
         with control.begin() as connection:
@@ -78,10 +64,11 @@ class Stage:
             # Schedules quote the version; it is the same wherever they are played.
             connection.execute(update(schema.rulebook).values(version=1))
         self._staff_ids = list(plain.staff.values())
+        self.staff = {staff_id: number for number, staff_id in enumerate(self._staff_ids)}
         (self._service_id,) = plain.services.values()
         self._usher = BookingService(control, strategy, clock=salon.now)
-        self._existing: list[int] = []
-        self._before: dict[int, Row] = {}
+        self.existing: list[int] = []
+        self.before: dict[int, Row] = {}
 
     def service(self, engine: Engine, **options: Any) -> BookingService:  # noqa: ANN401 - its own
         """Return a booking service for a client.
@@ -94,13 +81,13 @@ class Stage:
 
     def reset(self) -> None:
         """Empty the calendars and book what the scene begins with."""
-        with self._control.begin() as connection:
+        with self.control.begin() as connection:
             connection.execute(text("TRUNCATE appointment RESTART IDENTITY CASCADE"))
-        self._existing = [
+        self.existing = [
             self._book(self._usher, place, f"Early {number}").appointment.id
             for number, place in enumerate(self.scene.existing)
         ]
-        self._before = self._rows()
+        self.before = self.rows()
 
     def perform(self, service: BookingService, client: int) -> Answer:
         """Make a client's call and return how it ended, whatever happens.
@@ -120,29 +107,21 @@ class Stage:
         except Exception as error:  # noqa: BLE001 - a strategy under test may raise anything
             return Answer(Reply("error"), detail=f"{type(error).__name__}: {error}")
 
-    def judge(self, answers: Sequence[Answer]) -> Faults:
-        """Check what the clients were told against the rows, now that everybody is done."""
-        with self._control.connect() as connection:
-            double_bookings = connection.execute(DOUBLE_BOOKINGS).scalar_one()
-        return judge(
-            self.scene.calls,
-            [answer.reply for answer in answers],
-            self._existing,
-            self._before,
-            self._rows(),
-            double_bookings=double_bookings,
-        )
+    def rows(self) -> dict[int, Row]:
+        """Return what is stored now, by id."""
+        with self.control.connect() as connection:
+            return read_rows(connection, self.staff)
 
     def _perform(self, service: BookingService, call: Call, client: str) -> Answer:
         if call.operation == "cancel":
             assert call.existing is not None
-            cancelled = service.cancel(self._existing[call.existing])
+            cancelled = service.cancel(self.existing[call.existing])
             return Answer(Reply("cancelled", cancelled.id))
         assert call.place is not None
         if call.operation == "reschedule":
             assert call.existing is not None
             booking = service.reschedule(
-                self._existing[call.existing],
+                self.existing[call.existing],
                 start=call.place.start,
                 staff_id=self._staff_ids[call.place.staff],
             )
@@ -162,8 +141,3 @@ class Stage:
             client=client,
             key=key,
         )
-
-    def _rows(self) -> dict[int, Row]:
-        staff = {staff_id: number for number, staff_id in enumerate(self._staff_ids)}
-        with self._control.connect() as connection:
-            return read_rows(connection, staff)

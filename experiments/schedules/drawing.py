@@ -20,13 +20,14 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from experiments.scenes.shapes import SHAPES
 from experiments.schedules import labels
+from experiments.schedules.schedule import double_bookings
 from experiments.schedules.transcript import chosen
 from experiments.show.figures import BLUE, GREEN, GREY, HELD, INK, ORANGE, SKY, STYLE, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from experiments.schedules.schedule import Counterexample, Step, StoredRow
+    from experiments.schedules.schedule import Counterexample, Step
 
 MARGIN, GUTTER, LANE, GAP = 0.25, 0.4, 2.75, 0.5
 HEAD, ROW, BOX = 1.3, 0.56, 0.46
@@ -233,10 +234,11 @@ class _Picture:
         first, last = min(start for start, _ in spans), max(end for _, end in spans)
         hours = max((last - first) / timedelta(hours=1), 2.0)
         scale = (self._width - MARGIN - left) / hours  # inches an hour
+        twice = {row.id for pair in double_bookings(self._stored) for row in pair}
         for number, (row, (start, end)) in enumerate(zip(self._stored, spans, strict=True)):
             x = left + (start - first) / timedelta(hours=1) * scale
             y = top + 0.2 + number * STORED
-            broken = any(_overlap(row, other) for other in self._stored)
+            broken = row.id in twice
             self._box(
                 x, y, (end - start) / timedelta(hours=1) * scale, STORED - 0.08,
                 facecolor="#F6D5C3" if broken else SKY, edgecolor=VERMILION if broken else GREEN,
@@ -252,12 +254,3 @@ class _Picture:
 
 def _instant(written: str) -> datetime:
     return datetime.fromisoformat(written)
-
-
-def _overlap(one: StoredRow, other: StoredRow) -> bool:
-    return (
-        one.id != other.id
-        and one.staff == other.staff
-        and one.starts < other.ends
-        and other.starts < one.ends
-    )

@@ -15,9 +15,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FORMAT = 1
 """The version of the JSON; it changes when older files can't be read any more."""
@@ -81,6 +84,17 @@ class StoredRow:
     ends: str
     status: str
     key: str | None = None
+
+
+def double_bookings(rows: Iterable[StoredRow]) -> list[tuple[StoredRow, StoredRow]]:
+    """Return the pairs of confirmed appointments of one staff member that overlap."""
+    confirmed = [row for row in rows if row.status == "confirmed"]
+    return [
+        (one, other)
+        for one, other in combinations(confirmed, 2)
+        # Instants in one zone and one format are ordered as their texts are.
+        if one.staff == other.staff and one.starts < other.ends and other.starts < one.ends
+    ]
 
 
 @dataclass(frozen=True, slots=True)

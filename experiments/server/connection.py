@@ -14,6 +14,14 @@ class ServerError(Exception):
     """There is no usable server. The message is one sentence for the user, without secrets."""
 
 
+def backend_pid(connection: sqlalchemy.Connection) -> int:
+    """Return the number of the server process that serves a connection.
+
+    It is asked of the server, since a pooler in between tells its clients other numbers.
+    """
+    return int(connection.execute(sqlalchemy.text("SELECT pg_backend_pid()")).scalar_one())
+
+
 def connect(url: sqlalchemy.URL) -> psycopg.Connection:
     """Open a session in which every statement is a transaction of its own.
 

@@ -3,13 +3,16 @@
 `server()` finds the server: the one that BOOKING_DATABASE_URL names; else the one that a parent
 process started and passed on through the environment; else an embedded one, started now, passed
 on to children in its turn, and gone with this process. `fresh_database()` gives a notebook, a
-test module or a worker a database of its own on it.
+test module or a worker a database of its own on it; `lent_database()` is for what can also be
+given one.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any, Self
 
 import sqlalchemy
@@ -27,6 +30,7 @@ __all__ = [
     "ServerSettings",
     "external_server",
     "fresh_database",
+    "lent_database",
     "server",
 ]
 
@@ -90,6 +94,23 @@ def fresh_database(on: Server | EmbeddedServer | None = None) -> Database:
     """
     on = on or server()
     return Database(on.url, on.version)
+
+
+@contextlib.contextmanager
+def lent_database(on: Server | EmbeddedServer | Database | None = None) -> Iterator[Database]:
+    """Lend a database: the one that is given, or a fresh one on the server that is.
+
+    Args:
+        on: Which server, or an empty database, which stays; the process's own server if left out.
+
+    Raises:
+        ServerError: There is no usable server, or it won't let us create databases.
+    """
+    if isinstance(on, Database):
+        yield on
+        return
+    with fresh_database(on) as database:
+        yield database
 
 
 def server() -> Server:

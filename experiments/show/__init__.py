@@ -1,1 +1,6 @@
-"""What a notebook shows and saves: tables, figures, statistics, verdicts."""
+"""What a notebook shows and leaves behind.
+
+`results` shows and saves, `tables` are for people, `figures` has the palette and the empty figure
+that all pictures begin with, `stats` says how sure a number is, `verdicts` are what a notebook
+ends with, and `redaction` keeps secrets and paths out of all of it.
+"""

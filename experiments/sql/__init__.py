@@ -1,1 +1,5 @@
-"""What a SQL statement touches, read off its text."""
+"""What a SQL statement touches.
+
+`statements` has the words for it, rows and locks, `recogniser` reads them off a statement's text,
+and `written` keeps what was written so far.
+"""

@@ -61,7 +61,7 @@ class Bystander:
             latency_ms (from the intended start), while_held (whether it was answered while the
             lock was still held).
         requests: One row a request of the crowds: crowd, round, and the fields of
-            `pool.Request`.
+            `crowd.Request`.
         waiting: The crowds whose strategy waits inside the server.
         pool: How many connections everybody shared.
     """

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Self, cast
 
 from sqlalchemy import PoolProxiedConnection, QueuePool
 
+from experiments.server.connection import backend_pid
+
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    import psycopg
     from sqlalchemy import Engine
 
     from booking_core.booking import BookingService
-    from experiments.scenes.stage import Answer, Stage
+    from experiments.scenes.replies import Answer
+    from experiments.scenes.stage import Stage
     from experiments.server.postgres import Database
 
 POOL_SECONDS = 60  # how long a request may wait for a connection
@@ -99,7 +101,7 @@ class Crowd:
         pool = cast("QueuePool", engine.pool)
         with ExitStack() as opened:
             lent = [opened.enter_context(engine.connect()) for _ in range(pool.size())]
-            self.pids = [_pid(each.connection.driver_connection) for each in lent]
+            self.pids = [backend_pid(connection) for connection in lent]
 
     def __enter__(self) -> Self:
         self._threads = ThreadPoolExecutor(self._clients)
@@ -140,7 +142,3 @@ def crowd_engine(database: Database, pool: int) -> Engine:
     return database.engine(
         poolclass=MeteredPool, pool_size=pool, max_overflow=0, pool_timeout=POOL_SECONDS
     )
-
-
-def _pid(connection: object) -> int:
-    return cast("psycopg.Connection", connection).info.backend_pid

@@ -39,7 +39,7 @@ class Waiting:
     """Where the time of requests went.
 
     Attributes:
-        requests: One row a request: strategy, round, and the fields of `pool.Request`.
+        requests: One row a request: strategy, round, and the fields of `crowd.Request`.
         rounds: One row a round: strategy, round, attempts (mean a request),
             latency_ms (mean) and its four parts, lock_ms, pool_ms, pause_ms and work_ms.
         sessions: One row a round and state: strategy, round, state (a type of wait event,

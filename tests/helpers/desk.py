@@ -16,7 +16,7 @@ from sqlalchemy import Engine, Row, text
 
 from booking_core import BookingService, schema
 from booking_core.errors import InvalidRequest, UnsupportedServer
-from booking_core.free_slots import FreeSlot
+from booking_core.slots import FreeSlot
 from booking_core.strategies import STRATEGIES, Strategy
 from experiments.scenes import salon
 from experiments.server.postgres import Database, fresh_database

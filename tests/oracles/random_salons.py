@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from slow_calendar import Appointment, SlowCalendar
 from wall_clocks import CHANGES_WITHIN_A_DAY, MINUTE, Change, moment_of
 
-from booking_core.calendars import Calendar, Service, WeeklyHours
+from booking_core.calendar.rules import Calendar, Service, WeeklyHours
 from booking_core.slots import TICK, Slot
 
 # Mostly round times, since those meet each other and the hour of the change.
@@ -121,7 +121,7 @@ def salons(draw: st.DrawFn, sizes: Sequence[int] = SIZES) -> RandomSalon:
             zone=place.zone_info,
             minimum_notice=notice,
             horizon=horizon,
-            hours=draw(st.sampled_from(weeks)) + draw(weekly_hours("break", 0, 4)),
+            hours=(*draw(st.sampled_from(weeks)), *draw(weekly_hours("break", 0, 4))),
             off=draw(st.lists(slots_around(change, 1000), max_size=2)),
             closed=closed,
         )

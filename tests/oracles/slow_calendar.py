@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 
 from wall_clocks import MINUTE, Change, Walls, minute_of, walls_around
 
-from booking_core.calendars import Calendar, Service, WeeklyHours
+from booking_core.calendar.rules import Calendar, Service, WeeklyHours
 from booking_core.slots import Slot
 
 

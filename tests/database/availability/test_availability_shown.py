@@ -8,19 +8,16 @@ from datetime import UTC, date, datetime
 from random import Random
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from booking_core import InvalidRequest
-from booking_core.free_slots import FreeSlot
+from booking_core.slots import FreeSlot
 from experiments.availability import anyone, buffers, honesty, listing_report, lost
 from experiments.availability.cost_of_losing import (
-    LOSERS,
     PLAIN,
     WITH,
     WON,
     Desk,
-    Losing,
     cost_of_losing,
 )
 from experiments.availability.diary import diary
@@ -211,38 +208,13 @@ def test_alternatives_add_one_query(shop: Shop, fresh: Database) -> None:
     assert {desk.name: {PLAIN: 1, WITH: 2, WON: 1} for desk in desks} == measured.queries
     assert [PLAIN, WITH, WON] * 2 == list(measured.table()["request"])
     assert [1, 1] == list(measured.added()["queries added"])
-    assert {desk.name: [2] * LOSERS for desk in desks} == measured.first_queries
-    assert [*range(1, LOSERS + 1)] * 2 == list(measured.by_loser()["loser"])
     verdicts = Verdicts("test")
     measured.record(verdicts)
     assert verdicts.all[0].held
-    for twice in (
-        replace(measured, queries=measured.queries | {"at a desk": {PLAIN: 1, WITH: 3, WON: 1}}),
-        replace(measured, first_queries=measured.first_queries | {desks[0].name: [2, 3]}),
-    ):
-        verdicts = Verdicts("worse")
-        replace(twice, first_queries={"at a desk": []} | dict(twice.first_queries)).record(verdicts)
-        assert not verdicts.all[0].held
-
-
-def test_what_the_first_losers_wait_for_is_told_in_words() -> None:
-    """The first one, the one who waited longest, the last one; beside a booking of the round."""
-    turns = pd.DataFrame(
-        {"desk": "a desk", "round": number, "request": name, "milliseconds": milliseconds}
-        for number in range(3)
-        for name, milliseconds in ((PLAIN, 1.0), (WITH, 2.0), (WON, 4.0))
-    )
-    losers = pd.DataFrame(
-        {"desk": "a desk", "round": number, "loser": loser, "milliseconds": milliseconds}
-        for number in range(3)
-        for loser, milliseconds in ((1, 3.0), (2, 9.0), (3, 2.0))
-    )
-    measured = Losing(turns, losers, {}, {})
-    assert [0.5, 2.0, 0.25] == list(measured.by_loser()["added / a booking"])
-    assert (
-        "In a desk, alternatives added 0.50 of a booking for the first loser on a day, 2.00 for"
-        " number 2, and 0.25 for number 3." == measured.losers_worded()
-    )
+    worse = replace(measured, queries=measured.queries | {"at a desk": {PLAIN: 1, WITH: 3, WON: 1}})
+    verdicts = Verdicts("worse")
+    worse.record(verdicts)
+    assert not verdicts.all[0].held
 
 
 @pytest.fixture(scope="module")

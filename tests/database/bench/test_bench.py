@@ -12,10 +12,10 @@ from booking_core.strategies import Strategy
 from experiments.bench import Plan, bench, profile
 from experiments.bench.pgbench import find_pgbench
 from experiments.cli.main import main
-from experiments.race.race import BadExperiment
+from experiments.scenes.parameters import BadExperiment
 
 if TYPE_CHECKING:
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
 
 
 def _has_pgbench() -> bool:

@@ -14,7 +14,7 @@ import pytest
 from desk import MINUTE, TEN, Desk, desk_in, open_desk, refused
 
 from booking_core import DEFAULT, STRATEGIES, BookingConflict, BookingError
-from booking_core.availability import Availability
+from booking_core.calendar.availability import Availability
 from experiments.server.postgres import Database
 
 HOUR = 60 * MINUTE

@@ -31,7 +31,7 @@ from booking_core import (
     BookingService,
     InvalidRequest,
 )
-from booking_core.free_slots import FreeSlot
+from booking_core.slots import FreeSlot
 from experiments.server.postgres import Database
 
 HOUR = 60 * MINUTE

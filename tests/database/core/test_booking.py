@@ -5,7 +5,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import timedelta, timezone
 from threading import Barrier
 from typing import Any
 
@@ -72,7 +72,7 @@ def test_what_is_booked_is_stored_as_it_was_asked_for(desk: Desk) -> None:
         (TEN, TEN + HOUR, "[)"),
         "confirmed",
         "a key",
-        digest(expected.staff_id, expected.service_id, "Ada", TEN),
+        digest(expected.staff_id, expected.service_id, "Ada", TEN.isoformat()),
     ) == (
         row.staff_id,
         row.service_id,
@@ -233,6 +233,8 @@ def test_a_key_gives_the_same_appointment_again(desk: Desk) -> None:
     booked = service.book(**asked)
     assert not booked.replayed
     assert Booking(booked.appointment, replayed=True) == service.book(**asked)
+    elsewhere = asked["start"].astimezone(timezone(timedelta(hours=5, minutes=45)))
+    assert service.book(**asked | {"start": elsewhere}).replayed  # the same instant
     later = desk.service(clock=lambda: TEN + timedelta(days=1))
     assert Booking(booked.appointment, replayed=True) == later.book(**asked)
     moved = service.reschedule(booked.appointment.id, start=TEN + HOUR).appointment

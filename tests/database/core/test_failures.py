@@ -23,6 +23,8 @@ from booking_core import (
     SlotBusy,
     Strategy,
 )
+from booking_core.database.session import Isolation, Session
+from booking_core.database.wire import COMMIT
 from booking_core.errors import (
     DatabaseUnavailable,
     Deadlock,
@@ -31,10 +33,8 @@ from booking_core.errors import (
     SerializationFailure,
 )
 from booking_core.retry import RetryPolicy
-from booking_core.session import Session
 from booking_core.strategies.advisory import CALENDARS, Advisory
-from booking_core.strategies.base import Isolation
-from booking_core.transaction import BookingTransaction
+from booking_core.strategies.transaction import BookingTransaction
 
 HOUR = 60 * MINUTE
 POLICY = RetryPolicy(attempts=5, first_pause=0.01, longest_pause=0.03)
@@ -298,11 +298,6 @@ def test_a_connection_that_is_lost_before_the_commit_is_answered_leaves_it_open(
     assert 1 == len(desk.rows())
 
 
-def _in_transaction(driver: Any) -> bool:  # noqa: ANN401 - SQLAlchemy does not know whose it is
-    """Whether there is something to commit; what is read is read in AUTOCOMMIT."""
-    return bool(driver.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS)
-
-
 class _Lossy(psycopg.Connection[Any]):
     """A connection that can lose the answer to a COMMIT that went through."""
 
@@ -311,8 +306,9 @@ class _Lossy(psycopg.Connection[Any]):
     def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - psycopg's own
         # SQLAlchemy, when it meets a server for the first time, ends transactions too.
         losing = _Lossy.lose and gen.__name__ == "_exchange"
+        losing = losing and gen.gi_frame.f_locals["statements"][-1][0] == COMMIT
         answer = super().wait(gen, *arguments, **options)
-        if losing and not _in_transaction(self):
+        if losing:
             _Lossy.lose = False
             self.close()
             raise psycopg.OperationalError("server closed the connection unexpectedly")

@@ -6,20 +6,19 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from random_salons import RandomSalon, salons
 from slow_calendar import SlowCalendar
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.dialects.postgresql import Range
 from wall_clocks import minute_of, moment_of
 
-from booking_core import DEFAULT, Appointment, Slot, alternatives, schema
-from booking_core.availability import Availability
-from booking_core.free_slots import FreeSlot
+from booking_core import DEFAULT, Appointment, Slot, schema
+from booking_core.calendar.availability import Availability
+from booking_core.slots import FreeSlot
 from experiments.server.postgres import Database
 
 DAY = timedelta(days=1)
@@ -172,11 +171,7 @@ def test_exactly_the_starts_that_the_rules_allow_are_listed(
 def test_alternatives_are_the_nearest_of_all_that_could_be_booked(
     engine: Engine, salon: RandomSalon, offset: int, limit: int, data: st.DataObject
 ) -> None:
-    """From the morning on: nearest, the same staff member, earlier, by name; none twice refused.
-
-    Whether everybody is looked at, the rules are learned or remembered, start by start or by
-    ranges, or remembered under a version that is past.
-    """
+    """From the morning on: nearest, the same staff member, earlier, by name; none twice refused."""
     availability = _store(engine, salon)
     asked = data.draw(st.sampled_from(salon.calendars))
     wanted = moment_of(salon.change.minute + offset)
@@ -196,10 +191,7 @@ def test_alternatives_are_the_nearest_of_all_that_could_be_booked(
         for *_, start, name in _could([_without(slow, moves) for slow in everybody], asked, wanted)
         if (name, start) not in turned_down
     ]
-    with engine.connect() as connection:
-        version = connection.scalar(select(schema.rulebook.c.version))
-
-    def ask(version: int, *, picks: bool) -> None:
+    for picks, expected in ((False, anything), (True, picky)):
         found = availability.alternatives(
             1,
             wanted,
@@ -209,21 +201,8 @@ def test_alternatives_are_the_nearest_of_all_that_could_be_booked(
             refused=[_slot(salon, name, start) for name, start in refused] if picks else [],
             moves=moves if picks else None,
             limit=limit,
-            version=version,
         )
-        expected = picky if picks else anything
         assert expected[:limit] == [(free.staff, free.slot.start) for free in found]
-
-    tries = data.draw(st.sampled_from([0, alternatives.TRIES]))
-    with patch.object(alternatives, "TRIES", tries):
-        for picks in (False, False, False, False, True):
-            ask(version, picks=picks)
-        with engine.begin() as connection:
-            connection.execute(update(schema.rulebook).values(version=version + 1))
-        for picks in (False, True):
-            ask(version, picks=picks)  # by old rules
-        for picks in (False, False, False, True):
-            ask(version + 1, picks=picks)
 
 
 def _could(

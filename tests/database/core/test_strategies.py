@@ -29,11 +29,11 @@ from booking_core import (
     Strategy,
     schema,
 )
+from booking_core.database.session import Session
 from booking_core.errors import UnsupportedServer
 from booking_core.requests import Request
-from booking_core.session import Session
 from booking_core.slots import Slot
-from booking_core.transaction import BookingTransaction
+from booking_core.strategies.transaction import BookingTransaction
 from experiments.scenes import salon
 from experiments.server.postgres import Database
 
@@ -56,7 +56,13 @@ def _request(desk: Desk, **different: Any) -> Request:  # noqa: ANN401 - as `ask
     with desk.engine.connect() as connection:
         version = connection.exec_driver_sql("SELECT version FROM rulebook").scalar_one()
     return Request(
-        asked["staff_id"], asked["service_id"], "Ada", slot, blocked, rules_version=version
+        asked["service_id"],
+        "Ada",
+        slot.start,
+        staff_id=asked["staff_id"],
+        slot=slot,
+        blocked=blocked,
+        rules_version=version,
     )
 
 

@@ -1,10 +1,15 @@
 """The methods that are compared see what they claim to see, and raise no false alarm."""
 
+import pytest
+
 from experiments.explore.detection import HARMLESS, METHODS, Budget, Detection, Finding, detect
 
 BUDGET = Budget(clients=10, runs=2, shapes=("same_slot", "overlapping"), schedules=10, seed=1)
 
 
+@pytest.mark.slow(
+    why="the explorer plays every order of three clients; 07_detection_power states the same"
+)
 def test_the_origins_test_misses_its_key_and_the_explorer_does_not() -> None:
     """What this project was begun for."""
     seen = detect(["key_of_start"], [HARMLESS], BUDGET)

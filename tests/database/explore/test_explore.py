@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from booking_core.strategies import Strategy
-from booking_core.transaction import BookingTransaction
+from booking_core.strategies.transaction import BookingTransaction
 from experiments.explore import Counterexample, NotReproduced, explore, explore_calls, replay
 from experiments.explore.explorer import DEADLOCK_TIMEOUT, GUARD_SECONDS
 from experiments.explore.matrix import Cell, explore_cells, frame

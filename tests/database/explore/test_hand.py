@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from booking_core import Strategy
-from booking_core.transaction import BookingTransaction
+from booking_core.strategies.transaction import BookingTransaction
 from experiments.explore.hand import Hand
 from experiments.explore.playground import refute, try_out
 

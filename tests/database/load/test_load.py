@@ -17,7 +17,9 @@ from experiments.judge.ledger import Judgement, judge
 from experiments.load import measurements
 from experiments.load.load import LoadResult, load
 from experiments.load.measurements import ENDS, NOUNS
-from experiments.load.replies import Replies
+from experiments.load.plan import OPERATIONS
+from experiments.load.replies import OUTCOMES, Replies
+from experiments.load.users import PRACTICE
 from experiments.load.workload import Target
 from experiments.scenes import salon
 from experiments.scenes.shapes import OPENING, STEP
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
     from experiments.server.postgres import Database
 
 MIX = {"book": 2, "cancel": 1, "reschedule": 1}
@@ -243,7 +245,13 @@ class Lies:
     def judged(self) -> dict[str, int]:
         """Return what the judge finds."""
         with self.connection.begin_nested() as savepoint:
-            found = judge(self.connection, measurements.columns([self._told.records()]))
+            found = judge(
+                self.connection,
+                measurements.columns([self._told.records()]),
+                operations=OPERATIONS,
+                outcomes=OUTCOMES,
+                practice=PRACTICE,
+            )
             savepoint.rollback()  # with it go the judge's tables
         return {name: count for name, count in asdict(found).items() if count}
 

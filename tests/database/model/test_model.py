@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from booking_core.strategies import STRATEGIES, Strategy
-from booking_core.transaction import BookingTransaction, do_nothing
+from booking_core.strategies.transaction import BookingTransaction, do_nothing
 from experiments.bench.calendars import Calendars
 from experiments.cli.main import main
 from experiments.model.plans import Plan

@@ -10,14 +10,15 @@ from sqlalchemy import text
 from waiters import somebody_waits
 
 from booking_core.strategies import STRATEGIES, Strategy
-from experiments.race.race import FAULTS, BadExperiment, race, races
+from experiments.race.race import FAULTS, race, races
 from experiments.scenes.exhibits import EXHIBITS, Exhibit
+from experiments.scenes.parameters import BadExperiment
 from experiments.scenes.shapes import SHAPES
 from experiments.server.postgres import Database, server
 from experiments.waiting.waits import LockWaits
 
 if TYPE_CHECKING:
-    from booking_core.transaction import BookingTransaction
+    from booking_core.strategies.transaction import BookingTransaction
 
 # The origin breaks with a hundred clients only, which is too many for a test.
 QUICK_EXHIBITS = [exhibit for exhibit in EXHIBITS.values() if exhibit.breaks_with <= 20]

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 from waiters import somebody_waits
 
-from experiments.load.figures import beside_a_crowd, waiting_parts
 from experiments.server.postgres import Database
 from experiments.show.verdicts import Verdicts
 from experiments.waiting.bystander import CONTROL, stand_by
+from experiments.waiting.figures import beside_a_crowd, waiting_parts
 from experiments.waiting.onlooker import NothingHappened, Onlooker
 from experiments.waiting.waiting import PARTS, attribute
 from experiments.waiting.waits import SessionTime

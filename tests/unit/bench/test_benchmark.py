@@ -8,8 +8,8 @@ import pytest
 from experiments.bench import Benchmark, Plan, scripts
 from experiments.bench.contenders import PGBENCH, everybody, find_contender
 from experiments.bench.pgbench import PgbenchFailed, read_answer
-from experiments.race.race import BadExperiment
 from experiments.scenes.catalogue import UnknownStrategy
+from experiments.scenes.parameters import BadExperiment
 
 SUMMARY = """\
 transaction type: -

@@ -13,7 +13,7 @@ from random_salons import calendars
 from slow_calendar import SlowCalendar
 from wall_clocks import MINUTE, moment_of
 
-from booking_core.calendars import Calendar, Service, WeeklyHours
+from booking_core.calendar.rules import Calendar, Service, WeeklyHours
 from booking_core.errors import InvalidRequest
 from booking_core.slots import TICK, Slot
 
@@ -61,10 +61,10 @@ def _calendar(**different: object) -> Calendar:
         zone=ZoneInfo("UTC"),
         minimum_notice=HOUR,
         horizon=timedelta(days=30),
-        hours=[
+        hours=(
             WeeklyHours(0, "shift", time(9), time(17)),
             WeeklyHours(0, "break", time(13), time(13, 30)),
-        ],
+        ),
         off=[Slot(MONDAY + 15 * HOUR, MONDAY + 15.5 * HOUR)],
     )
     return replace(plain, **different)  # type: ignore[arg-type]
@@ -136,7 +136,7 @@ def test_a_closed_day_is_named() -> None:
 def test_notice_and_horizon_count_from_the_instant_not_from_the_wall_clock() -> None:
     """An hour of notice is an hour, on the night when the clocks go back too."""
     zone = ZoneInfo("Europe/Berlin")
-    always = [WeeklyHours(day, "shift", time(), time()) for day in range(7)]
+    always = tuple(WeeklyHours(day, "shift", time(), time()) for day in range(7))
     calendar = _calendar(zone=zone, hours=always, off=())
     now = datetime(2030, 10, 27, 2, tzinfo=zone)  # the first of two; 00:00 UTC
     in_an_hour = CUT.slot(now.astimezone(UTC) + HOUR)  # the wall shows two o'clock again

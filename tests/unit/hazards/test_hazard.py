@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from experiments.hazards.figures import hazards_and_controls, hazards_in_words
 from experiments.hazards.hazard import Hazard, never, side
-from experiments.load.figures import hazards_and_controls, hazards_in_words
 from experiments.show.verdicts import Verdicts
 
 RUNS = pd.DataFrame(

@@ -8,7 +8,9 @@ from itertools import combinations
 
 import pytest
 
-from experiments.judge.history import Faults, Reply, Row, judge
+from experiments.judge.history import Faults, judge
+from experiments.scenes.replies import Reply
+from experiments.scenes.rows import Row
 from experiments.scenes.shapes import OPENING, SHAPES, STEP, Call, Place, Shape
 
 HERE = Place(0, OPENING)

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from experiments.judge.history import Reply, Row
 from experiments.judge.linearize import NEVER, Operation, linearizable
+from experiments.scenes.replies import Reply
+from experiments.scenes.rows import Row
 from experiments.scenes.shapes import OPENING, STEP, Call, Place
 
 HERE = Place(0, OPENING)

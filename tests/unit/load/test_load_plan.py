@@ -7,7 +7,7 @@ import pytest
 from booking_core.strategies import DEFAULT, Strategy
 from experiments.load.feasibility import check_connections, feasible
 from experiments.load.plan import Plan
-from experiments.race.race import BadExperiment
+from experiments.scenes.parameters import BadExperiment
 
 
 @pytest.mark.parametrize(

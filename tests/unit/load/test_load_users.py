@@ -13,11 +13,11 @@ from sqlalchemy import make_url
 from booking_core.errors import BookingConflict, OutcomeUnknown
 from booking_core.slots import Slot
 from booking_core.strategies import DEFAULT
-from experiments.load.client_process import Share
 from experiments.load.executors import SECOND, clock
 from experiments.load.measurements import columns, in_words
 from experiments.load.plan import Plan
 from experiments.load.replies import Replies
+from experiments.load.share import Share
 from experiments.load.users import VirtualUser
 from experiments.load.workload import Workload
 from experiments.scenes.shapes import OPENING, STEP

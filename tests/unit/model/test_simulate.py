@@ -39,7 +39,7 @@ from experiments.model.times import Times
 from experiments.model.trial import compared
 from experiments.model.validation import Validation
 from experiments.model.verdict import targets
-from experiments.race.race import BadExperiment
+from experiments.scenes.parameters import BadExperiment
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

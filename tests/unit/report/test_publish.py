@@ -16,8 +16,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from experiments.report.profiles import PlannedNotebook, Profile, ProfileError
 from experiments.report.publish import FolderRefused, publish
 from experiments.report.report import Report
-from experiments.show.results import FOLDER_VARIABLE
 from experiments.report.runs import Run
+from experiments.show.results import FOLDER_VARIABLE
 from experiments.show.verdicts import Verdict
 
 SECRET = "fake-hunter2-password"

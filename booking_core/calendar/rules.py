@@ -9,29 +9,28 @@ Buffers are time between appointments; they may reach out of a shift or into a b
 Booking asks `Calendar.check` about one slot. Listing goes by the same rules in the database
 (`availability`), so what is offered can be booked and what can't isn't offered. Whether somebody
 else was faster is for the strategy to say.
+
+So the rules are written twice, here and in SQL (`free_time`), and a test compares the two. One of
+them alone would not do. In SQL they would cost every booking a second query, or their evaluation
+while a lock is held; here they are in memory. In Python a list would have to fetch the rules of
+a whole team, and whoever has lost a slot all that is booked until something is free, however far
+that is: more than one query, and `bench availability` shows what the sweep over it costs.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
-from booking_core.errors import InvalidRequest
+from booking_core.invalid import InvalidRequest
 from booking_core.slots import Slot, in_utc, instant, on_grid, subtract
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from zoneinfo import ZoneInfo
-
 DAY = timedelta(days=1)
-MOST_DATES = 2_000
-"""How many dates (and spans of dates) of a week are kept; a few hundred bytes each."""
 
 
-@dataclass(frozen=True, slots=True)
-class WeeklyHours:
+class WeeklyHours(NamedTuple):
     """A shift or a break, every week, on the wall clock of the location."""
 
     weekday: int
@@ -40,50 +39,30 @@ class WeeklyHours:
     ends: time
 
 
-class Week:
-    """The hours of a week in one time zone, and the instants that they mean.
-
-    People share their hours, and the same dates are asked for again and again, so what was found
-    out about a date is kept.
-
-    Args:
-        hours: Shifts and breaks.
-        zone: Whose wall clock they are read on.
-    """
-
-    def __init__(self, hours: tuple[WeeklyHours, ...], zone: ZoneInfo) -> None:
-        self._hours = hours
-        self._zone = zone
-        self._known: dict[tuple[date, date], list[Slot]] = {}
-
-    def shifts(self, first: date, last: date, kind: str = "shift") -> Iterator[Slot]:
-        """Yield the instants of the shifts (or breaks) that may touch these days."""
-        day = first - DAY  # a shift of the day before may reach past midnight
-        while day <= last:
-            for hours in self._hours:
-                if hours.kind == kind and hours.weekday == day.weekday():
-                    overnight = DAY if hours.ends <= hours.starts else timedelta()
-                    start = instant(day, hours.starts, self._zone)
-                    end = instant(day + overnight, hours.ends, self._zone)
-                    if start < end:  # the gap in spring can swallow one
-                        yield Slot(start, end)
-            day += DAY
-
-    def working(self, first: date, last: date) -> list[Slot]:
-        """Return the shifts less the breaks around these days, disjoint and in order."""
-        known = self._known.get((first, last))
-        if known is None:
-            known = subtract(self.shifts(first, last), self.shifts(first, last, "break"))
-            if len(self._known) >= MOST_DATES:
-                self._known.clear()
-            self._known[first, last] = known
-        return known
+def shifts(
+    hours: Iterable[WeeklyHours], zone: ZoneInfo, first: date, last: date, kind: str = "shift"
+) -> Iterator[Slot]:
+    """Yield the instants of the shifts (or breaks) that may touch these days."""
+    day = first - DAY  # a shift of the day before may reach past midnight
+    while day <= last:
+        for each in hours:
+            if each.kind == kind and each.weekday == day.weekday():
+                overnight = DAY if each.ends <= each.starts else timedelta()
+                start = instant(day, each.starts, zone)
+                end = instant(day + overnight, each.ends, zone)
+                if start < end:  # the gap in spring can swallow one
+                    yield Slot(start, end)
+        day += DAY
 
 
-@lru_cache(maxsize=1000)
-def week_of(hours: tuple[WeeklyHours, ...], zone: ZoneInfo) -> Week:
-    """Return the week, the same one for all who share it."""
-    return Week(hours, zone)
+# People share their hours, and the same dates are asked for again and again.
+@lru_cache(maxsize=2_000)
+def working(
+    hours: tuple[WeeklyHours, ...], zone: ZoneInfo, first: date, last: date
+) -> tuple[Slot, ...]:
+    """Return the shifts less the breaks around these days, disjoint and in order."""
+    breaks = shifts(hours, zone, first, last, "break")
+    return tuple(subtract(shifts(hours, zone, first, last), breaks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +103,6 @@ class Calendar:
         hours: Shifts and breaks.
         off: Time off.
         closed: When the location is closed.
-        week: The hours, as instants.
         version: Of the rules, as the rulebook counts.
     """
 
@@ -133,25 +111,20 @@ class Calendar:
     zone: ZoneInfo
     minimum_notice: timedelta
     horizon: timedelta
-    hours: Sequence[WeeklyHours]
+    hours: tuple[WeeklyHours, ...]
     off: Sequence[Slot] = ()
     closed: Sequence[Slot] = ()
     location_id: int = 0
     version: int = 0
-    week: Week = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "week", week_of(tuple(self.hours), self.zone))
 
     def shifts(self, window: Slot, kind: str = "shift") -> Iterator[Slot]:
         """Yield the instants of the shifts (or breaks) that may touch the window."""
-        yield from self.week.shifts(*self._days(window), kind)
+        return shifts(self.hours, self.zone, *self._days(window), kind)
 
     def open(self, window: Slot) -> Sequence[Slot]:
         """Return the working hours around the window, less time off and closed days."""
-        working = self.week.working(*self._days(window))
-        away = [*self.off, *self.closed]
-        return subtract(working, away) if away else working
+        days = working(self.hours, self.zone, *self._days(window))
+        return subtract(days, [*self.off, *self.closed]) if self.off or self.closed else days
 
     def _days(self, window: Slot) -> tuple[date, date]:
         """Return dates on the wall around the window, one more at either end: a date can jump."""

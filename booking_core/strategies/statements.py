@@ -9,6 +9,8 @@ prepared statement's plan. All of them carry a condition, that the rules are sti
 the request was checked: by old ones nothing is stored, and nobody is told of a rival.
 """
 
+# ruff: noqa: S608 - what is put together here is ours; values are parameters
+
 OVERLAPPING = """
     SELECT id FROM appointment
      WHERE staff_id = %(staff_id)s::integer AND status = 'confirmed'
@@ -16,11 +18,12 @@ OVERLAPPING = """
        AND (SELECT version FROM rulebook) = %(rules_version)s"""
 OTHERS_OVERLAPPING = f"{OVERLAPPING} AND id <> %(moved_id)s"
 
-INSERT = """
-    INSERT INTO appointment
-        (staff_id, service_id, client, during, blocked, idempotency_key, request_digest)
-    SELECT %(staff_id)s, %(service_id)s, %(client)s, tstzrange(%(starts)s, %(ends)s),
-           tstzrange(%(blocked_from)s, %(blocked_until)s), %(key)s, %(digest)s
+COLUMNS = "staff_id, service_id, client, during, blocked, idempotency_key, request_digest"
+VALUES = """%(staff_id)s, %(service_id)s, %(client)s, tstzrange(%(starts)s, %(ends)s),
+           tstzrange(%(blocked_from)s, %(blocked_until)s), %(key)s, %(digest)s"""
+INSERT = f"""
+    INSERT INTO appointment ({COLUMNS})
+    SELECT {VALUES}
      WHERE (SELECT version FROM rulebook) = %(rules_version)s"""
 MOVE = """
     UPDATE appointment

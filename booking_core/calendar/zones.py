@@ -10,55 +10,32 @@ PEP 495 tells which stretch a wall time belongs to: the first in which it occurs
 occurs, the one before the gap.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from booking_core.errors import InvalidRequest
+from booking_core.invalid import InvalidRequest
+from booking_core.slots import Slot
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from booking_core.slots import Slot
-
-DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 MARGIN = 7  # days around a window whose wall times matter: the longest service, a shift, any offset
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """A time in which the clocks of a zone don't change.
 
     Attributes:
-        since: The change that it begins with; None where it does not matter.
-        until: The change that ends it; None where it does not matter.
-        before: The offset from UTC before it, `ahead` where there is no change.
+        instants: Its instants, as PostgreSQL writes a tstzrange.
+        walls: The wall times that mean one of them, as PostgreSQL writes a tsrange.
         ahead: The offset from UTC.
-        after: The offset from UTC after it, `ahead` where there is no change.
     """
 
-    since: datetime | None
-    until: datetime | None
-    before: timedelta
+    instants: str
+    walls: str
     ahead: timedelta
-    after: timedelta
-
-    @property
-    def instants(self) -> str:
-        """Its instants, as PostgreSQL writes a tstzrange."""
-        return _range(self.since, self.until)
-
-    @property
-    def walls(self) -> str:
-        """The wall times that mean one of them, as PostgreSQL writes a tsrange."""
-        since = self.since and _naive(self.since) + max(self.before, self.ahead)
-        until = self.until and _naive(self.until) + max(self.ahead, self.after)
-        return _range(since, until)
 
 
 def place_of(time_zone: str) -> ZoneInfo:
@@ -77,14 +54,14 @@ def place_of(time_zone: str) -> ZoneInfo:
         ) from None
 
 
-def clocks(zones: Iterable[str], window: Slot) -> dict[str, object]:
+def clocks(zones: Iterable[str], window: Slot) -> Mapping[str, str]:
     """Return the parameters of a query that tell it what wall clocks show around a window.
 
     They are arrays of one length, written out: `zones`, `instants`, `walls` and, in seconds,
     `ahead`.
     """
     first, last = window.start.toordinal() - MARGIN, window.end.toordinal() + MARGIN
-    return dict(_clocks(tuple(sorted(zones)), first, last))
+    return _clocks(tuple(sorted(zones)), first, last)
 
 
 @lru_cache(maxsize=1000)
@@ -108,26 +85,19 @@ def stretches(zone: str, first: int, last: int) -> tuple[Stretch, ...]:
         last: The day at whose beginning they end.
     """
     place = ZoneInfo(zone)
-    changes = []
-    midnight = datetime.fromordinal(first).replace(tzinfo=UTC)
-    for _ in range(last - first):
-        following = midnight + DAY
-        if _ahead(midnight, place) != _ahead(following, place):
-            changes.append(_change(midnight, following, place))
-        midnight = following
-    bounds = [None, *changes, None]
-    aheads = [_ahead(change - SECOND, place) for change in changes]
-    aheads.append(_ahead(midnight, place))
-    return tuple(
-        Stretch(
-            bounds[at],
-            bounds[at + 1],
-            aheads[max(at - 1, 0)],
-            ahead,
-            aheads[min(at + 1, len(changes))],
-        )
-        for at, ahead in enumerate(aheads)
-    )
+    days = [datetime.fromordinal(day).replace(tzinfo=UTC) for day in range(first, last + 1)]
+    changes = [
+        _change(midnight, following, place)
+        for midnight, following in pairwise(days)
+        if _ahead(midnight, place) != _ahead(following, place)
+    ]
+    aheads = [_ahead(moment, place) for moment in (days[0], *changes)]
+    # On the wall a stretch begins where the later of the two clocks that meet there stands.
+    walls = [
+        change.replace(tzinfo=None) + max(around)
+        for change, around in zip(changes, pairwise(aheads), strict=True)
+    ]
+    return tuple(map(Stretch, _between(changes), _between(walls), aheads))
 
 
 def _change(earlier: datetime, later: datetime, place: ZoneInfo) -> datetime:
@@ -146,12 +116,9 @@ def _ahead(moment: datetime, place: ZoneInfo) -> timedelta:
     return moment.astimezone(place).utcoffset() or timedelta()
 
 
-def _naive(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=None)
-
-
-def _range(since: datetime | None, until: datetime | None) -> str:
-    return f"[{since.isoformat() if since else ''},{until.isoformat() if until else ''})"
+def _between(bounds: Iterable[datetime]) -> list[str]:
+    """Return the ranges that are left between bounds, the first and the last without an end."""
+    return [f"[{a},{b})" for a, b in pairwise(["", *(each.isoformat() for each in bounds), ""])]
 
 
 def _array(values: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""The pictures of waiting and of hazards; palette and style are those of `figures`."""
+"""The pictures of waiting: where a request's time goes, and what stands beside a crowd."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.show.figures import BLUE, GREEN, GREY, INK, ORANGE, STYLE, VERMILION
+from experiments.show.figures import BLUE, GREEN, INK, ORANGE, STYLE, VERMILION, panel
 from experiments.waiting.bystander import CONTROL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-    from experiments.hazards import Hazard
     from experiments.waiting.bystander import Bystander
 
 # Column, words, colour and hatching of each part of a request's time.
@@ -29,12 +27,6 @@ PARTS = (
 )
 
 
-def _axis(width: float, height: float) -> tuple[Figure, Axes]:
-    # A figure that pyplot does not know, so that nothing shows it twice.
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
-
-
 def waiting_parts(parts: pd.DataFrame) -> Figure:
     """Draw where the time of a request goes: a bar a strategy, divided into its parts.
 
@@ -42,7 +34,7 @@ def waiting_parts(parts: pd.DataFrame) -> Figure:
         parts: As `Waiting.parts` returns them.
     """
     with mpl.rc_context(STYLE):
-        figure, axis = _axis(8, 1.2 + 0.3 * len(parts))
+        figure, axis = panel(8, 1.2 + 0.3 * len(parts))
         places = np.arange(len(parts))
         left = np.zeros(len(parts))
         for column, label, colour, hatch in PARTS:
@@ -74,7 +66,7 @@ def beside_a_crowd(bystander: Bystander) -> Figure:
     asks = bystander.asks
     crowds = list(dict.fromkeys(asks["crowd"]))
     with mpl.rc_context(STYLE):
-        figure, axis = _axis(8, 1.3 + 0.5 * len(crowds))
+        figure, axis = panel(8, 1.3 + 0.5 * len(crowds))
         for place, crowd in enumerate(crowds):
             mine = asks[asks["crowd"] == crowd]
             colour, marker = _crowd_style(crowd, bystander.waiting)
@@ -114,43 +106,3 @@ def _crowd_words(crowd: str, waiting: Sequence[str]) -> str:
     if crowd == CONTROL:
         return crowd
     return f"{crowd}\n({'waits' if crowd in waiting else 'tries'})"
-
-
-def hazards_and_controls(hazards: Sequence[Hazard]) -> Figure:
-    """Draw how long each hazard took and how long its control: a row each, joined by a line.
-
-    Args:
-        hazards: What the experiments returned.
-    """
-    with mpl.rc_context(STYLE):
-        figure, axis = _axis(8, 1.1 + 0.45 * len(hazards))
-        for place, hazard in enumerate(hazards):
-            sides = hazard.sides
-            axis.plot([each.ms.median for each in sides], [place] * 2, color=GREY, linewidth=1.2)
-            leftmost = min(sides, key=lambda each: each.ms.median)
-            for each, colour, marker in zip(sides, (VERMILION, BLUE), "Xo", strict=True):
-                towards = -1 if each is leftmost else 1
-                axis.plot(each.ms.median, place, marker, color=colour, markersize=8)
-                axis.plot([each.ms.low, each.ms.high], [place] * 2, color=colour, linewidth=3)
-                axis.annotate(
-                    f"{each.label}, {each.ms.median:,.0f} ms", (each.ms.median, place),
-                    xytext=(9 * towards, 0), textcoords="offset points", va="center",
-                    ha="right" if each is leftmost else "left", fontsize=8.5,
-                )  # fmt: skip
-        axis.set_yticks(range(len(hazards)), [each.name.replace("_", " ") for each in hazards])
-        axis.tick_params(axis="y", length=0)
-        axis.set_ylim(len(hazards) - 0.5, -0.7)
-        axis.set_xscale("log")
-        axis.xaxis.set_major_formatter("{x:,g}")
-        medians = [each.ms.median for hazard in hazards for each in hazard.sides]
-        axis.set_xlim(min(medians) / 60, max(medians) * 20)  # labels stand on both sides
-        axis.set_xlabel("milliseconds: ✗ the hazard, ● its control (median, quartiles)")
-    return figure
-
-
-def hazards_in_words(hazards: Sequence[Hazard]) -> str:
-    """Say what the picture of the hazards shows, for who can't see it."""
-    return " ".join(
-        f"{hazard.name}: {', '.join(f'{s.label} {s.ms.median:.0f} ms' for s in hazard.sides)}."
-        for hazard in hazards
-    )

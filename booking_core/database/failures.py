@@ -4,10 +4,7 @@ SQLSTATE codes: manual, appendix A. A connection that is lost before COMMIT was 
 nothing; one that is lost afterwards leaves the outcome unknown.
 """
 
-from __future__ import annotations
-
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import psycopg
 from sqlalchemy import exc
@@ -22,11 +19,6 @@ from booking_core.errors import (
     SerializationFailure,
     SlotBusy,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from sqlalchemy import Connection, Engine
 
 
 class OverlapRefused(BookingError):
@@ -50,6 +42,9 @@ MEANINGS: dict[str, Callable[[], BookingError]] = {
 
 def explain(error: BaseException | None, *, sent_commit: bool) -> BookingError | None:
     """Return what an error of the driver's means; nothing where it is a fault of ours."""
+    if isinstance(error, exc.TimeoutError):
+        return PoolTimeout()
+    error = error.orig if isinstance(error, exc.DBAPIError) else error
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate in MEANINGS:
         return MEANINGS[sqlstate]()
@@ -73,32 +68,3 @@ def _is_lost(error: BaseException | None, sqlstate: str | None) -> bool:
     if sqlstate is None:
         return isinstance(error, psycopg.OperationalError)
     return sqlstate.startswith(("57P", "08")) or sqlstate in {"25P03", "25P04"}
-
-
-@contextmanager
-def transaction(engine: Engine, *, reads_only: bool = False) -> Iterator[Connection]:
-    """Lend a connection for one transaction, committed at the end of the block.
-
-    Args:
-        engine: Where the connection comes from.
-        reads_only: Whether nothing is written, so that nothing can be in doubt.
-
-    Raises:
-        BookingError: In place of the errors that SQLAlchemy would raise.
-    """
-    # Under AUTOCOMMIT every statement is a COMMIT.
-    autocommit = engine.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-    sent_commit = False
-    try:
-        with engine.connect() as connection:
-            sent_commit = autocommit and not reads_only
-            yield connection
-            sent_commit = not reads_only
-            connection.commit()
-    except exc.TimeoutError:
-        raise PoolTimeout from None
-    except exc.DBAPIError as error:
-        explanation = explain(error.orig, sent_commit=sent_commit)
-        if explanation is None:
-            raise
-        raise explanation from error

@@ -1,41 +1,31 @@
 """What is free, what to offer when a slot is lost, and who could take one.
 
-Each question is one query, whatever the number of staff and days (`free_time`, `nearest`); no lock
-is held meanwhile, and nothing keeps the answer true. Whoever books finds out.
+Each question is one query (`free_time`), whatever the number of staff and days; no lock is held
+meanwhile, and nothing keeps the answer true. Whoever books finds out.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import repeat
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from booking_core import free_time
-from booking_core.alternatives import FARTHEST, Alternatives, Key, Lost
-from booking_core.calendars import DAY
-from booking_core.errors import InvalidRequest
-from booking_core.failures import transaction
-from booking_core.free_slots import FreeSlot, FreeTime, check_refused
-from booking_core.requests import check_id
-from booking_core.rulebook import not_offered
-from booking_core.session import Session
-from booking_core.slots import EPOCH, Slot, in_utc, instant, seconds
-from booking_core.zones import clocks, place_of
+from sqlalchemy import Engine
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from sqlalchemy import Engine
-
-    from booking_core.requests import Appointment
-    from booking_core.wire import Rows
+from booking_core.calendar import free_time
+from booking_core.calendar.rulebook import not_offered
+from booking_core.calendar.rules import DAY
+from booking_core.calendar.zones import clocks, place_of
+from booking_core.database.session import Session
+from booking_core.database.wire import Rows
+from booking_core.invalid import InvalidRequest
+from booking_core.requests import LARGEST_INTEGER, Appointment, check_id, shortened
+from booking_core.slots import EPOCH, FreeSlot, FreeTime, Slot, in_utc, instant, seconds
 
 ENOUGH = 5
 MOST_DAYS = 400  # that are listed at a time
+MOST_REFUSED = 1_000  # slots that a client can turn down
+FARTHEST = timedelta(days=400)  # from a lost slot to what is offered instead
 EPOCH_DAY = EPOCH.toordinal()
-NO_BRACES = str.maketrans("", "", "{}")
 
 # A query for free time is long, and its cost looks high: PostgreSQL would compile it for longer
 # than it takes to run, and plan it anew each time. A plan that is kept must not read a whole table
@@ -44,11 +34,6 @@ SETTINGS = """
     SELECT set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true),
            set_config('plan_cache_mode', 'force_generic_plan', true)
 """
-
-TEAMS = (free_time.EVERYBODY, free_time.THERE)
-WHOSE = (*TEAMS, free_time.ONE, free_time.ONE + free_time.THERE)
-RUNS = {whose: free_time.runs(whose) for whose in WHOSE}
-CANDIDATES = {whose: free_time.candidates(whose) for whose in TEAMS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +64,26 @@ class Availability:
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
         self._engine = engine
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._clock = clock
         self._zones = {"UTC"}  # in which staff members have been met
-        self._alternatives = Alternatives(self._ask)
+
+    def free_slots(
+        self, service_id: int, day: date, staff_id: int | None = None, *, last: date | None = None
+    ) -> list[FreeSlot]:
+        """Return the slots of a day that can be booked now, in order.
+
+        Args:
+            service_id: Which service.
+            day: The date on the wall where the staff member works.
+            staff_id: Whose slots alone; those of all who offer the service if left out.
+            last: The last day, where more than one is wanted.
+
+        Raises:
+            InvalidRequest: As `free_time`.
+        """
+        times = self.free_time(service_id, day, last or day, staff_id=staff_id)
+        found = [slot for time in times for slot in time.slots()]
+        return sorted(found, key=lambda free: (free.slot.start, free.staff, free.staff_id))
 
     def free_time(
         self,
@@ -94,6 +95,8 @@ class Availability:
         location_id: int | None = None,
     ) -> list[FreeTime]:
         """Return when a service can start, for each staff member who offers it, by name.
+
+        The same as `free_slots`, and lighter where many days or staff members are listed.
 
         Args:
             service_id: Which service.
@@ -107,19 +110,28 @@ class Availability:
                 `NOT_A_DATE`, `OUT_OF_RANGE`, `END_BEFORE_START` or `TOO_MANY_DAYS`.
         """
         _check_days(first, last)
-        whose, who = _whose(staff_id, location_id)
         days = {
             "first_day": first.toordinal() - EPOCH_DAY,
             "last_day": last.toordinal() - EPOCH_DAY,
+            "moved_id": None,
         }
-
-        def window(zones: Iterable[str]) -> Slot:
-            return _widest(first, last, zones)
-
-        rows = self._ask_everybody(RUNS[whose], window, _service(service_id) | who | days)
+        rows = self._ask_everybody(
+            free_time.RUNS,
+            lambda zones: _widest(first, last, zones),
+            days | team(service_id, staff_id, location_id),
+        )
         if not rows:
-            raise self._nobody(service_id, staff_id, location_id)
-        return [_free_time(*row) for row in rows]
+            raise not_offered(self._engine, service_id, staff_id, location_id)
+        return [
+            FreeTime(
+                who,
+                name,
+                zone,
+                lasts,
+                tuple(range(first, stop, step) for first, stop in sorted(runs or ())),
+            )
+            for zone, who, name, lasts, step, runs in rows
+        ]
 
     def alternatives(  # noqa: PLR0913 - what a lost slot is, and what is wanted instead
         self,
@@ -132,7 +144,6 @@ class Availability:
         moves: Appointment | None = None,
         refused: Iterable[FreeSlot] = (),
         limit: int = ENOUGH,
-        version: int | None = None,
     ) -> list[FreeSlot]:
         """Return free slots instead of a lost one, the best first.
 
@@ -150,8 +161,6 @@ class Availability:
                 now is no alternative.
             refused: Slots that the client does not want either.
             limit: How many are wanted.
-            version: Of the rules, if it is known. What is remembered under another one is worth
-                nothing; the answer is the same in any case, and quicker where they agree.
 
         Raises:
             InvalidRequest: `BAD_REFUSAL` where something is refused that can't have been offered.
@@ -159,23 +168,25 @@ class Availability:
         start = in_utc(start)
         place = ZoneInfo(time_zone)
         morning = instant(start.astimezone(place).date(), time(), place)
-        _, where = _whose(None, location_id)
-        unwanted = [(moves.staff_id, moves.slot.start)] if moves else []
-        unwanted.extend((each.staff_id, each.slot.start) for each in check_refused(refused))
-        turned_down = {(who, seconds(at)) for who, at in unwanted}
+        unwanted = [(each.staff_id, each.slot.start) for each in check_refused(refused)]
+        unwanted += [(moves.staff_id, moves.slot.start)] if moves else []
         self._zones.add(time_zone)
-        zones = self._zones.copy()  # all of them: a location may have moved to another one
-        others = _service(service_id) | {
-            "location_id": None,  # anywhere
-            **where,
+        asked = {
+            "now": in_utc(self._clock()),
+            "wanted": start,
+            "preferred": staff_id,
             "moved_id": moves.id if moves else None,
-            **_window(Slot(morning, start + FARTHEST), zones),
+            "refused_staff": [who for who, _ in unwanted],
+            "refused_starts": [seconds(at) for _, at in unwanted],
+            "limit": limit,
+            **team(service_id, None, location_id),
+            # All zones: a location may have moved to another one.
+            **_window(Slot(morning, start + FARTHEST), self._zones.copy()),
         }
-        # Zones are only ever added, so that their number tells which they were.
-        day = Key(service_id, location_id, morning, len(zones))
-        now = in_utc(self._clock())
-        lost = Lost(day, start, staff_id, now, version, turned_down, limit, others)
-        return self._alternatives.to(lost)
+        return [
+            FreeSlot.starting(at, lasts, who, name, zone)
+            for zone, who, name, lasts, at in self._ask(free_time.NEAREST, asked)
+        ]
 
     def candidates(
         self, service_id: int, start: datetime, location_id: int | None = None
@@ -190,19 +201,15 @@ class Availability:
         Raises:
             InvalidRequest: `UNKNOWN_SERVICE`, `UNKNOWN_LOCATION` or `NOT_OFFERED`.
         """
-        whose, where = _whose(None, location_id)
         wanted = in_utc(start)
         rows = self._ask_everybody(
-            CANDIDATES[whose],
+            free_time.CANDIDATES,
             lambda _: Slot(wanted, wanted + DAY),
-            _service(service_id) | where | {"wanted": wanted},
+            {"wanted": wanted, **team(service_id, None, location_id)},
         )
         if not rows:
-            raise self._nobody(service_id, None, location_id)
-        return [
-            Candidate(staff_id, allowed, taken_by, timedelta(seconds=load), version)
-            for _, staff_id, allowed, taken_by, load, version in rows
-        ]
+            raise not_offered(self._engine, service_id, None, location_id)
+        return [Candidate(*row) for _, *row in rows]
 
     def _ask_everybody(
         self, query: str, window: Callable[[Iterable[str]], Slot], asked: dict[str, object]
@@ -218,23 +225,51 @@ class Availability:
             known = frozenset(self._zones)
             now = {"now": in_utc(self._clock())}
             rows = self._ask(query, asked | now | _window(window(known), known))
-            new = {row[0] for row in rows} - known
+            new = {place_of(zone).key for zone, *_ in rows} - known
             if not new:
                 return rows
-            for zone in new:
-                place_of(zone)
             self._zones |= new  # once more: without its clock, nothing was found there
 
     def _ask(self, query: str, asked: dict[str, object]) -> Rows:
-        with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
+        with Session(self._engine, "READ COMMITTED", reads_only=True) as session:
             session.send(SETTINGS)
-            return session.run(query, asked)
+            return session.run(query, asked, last=True)
 
-    def _nobody(
-        self, service_id: int, staff_id: int | None, location_id: int | None
-    ) -> InvalidRequest:
-        with transaction(self._reading, reads_only=True) as connection:
-            return not_offered(connection, service_id, staff_id, location_id)
+
+def team(service_id: int, staff_id: int | None, location_id: int | None) -> dict[str, object]:
+    """Return the parameters that say whom a query is about: bounds of ids, both included."""
+    first_staff, last_staff = _bounds(staff_id, "UNKNOWN_STAFF", "staff member")
+    first_location, last_location = _bounds(location_id, "UNKNOWN_LOCATION", "location")
+    return {
+        "service_id": check_id(service_id, "UNKNOWN_SERVICE", "service"),
+        "first_staff": first_staff,
+        "last_staff": last_staff,
+        "first_location": first_location,
+        "last_location": last_location,
+    }
+
+
+def _bounds(asked: int | None, code: str, what: str) -> tuple[int, int]:
+    return (1, LARGEST_INTEGER) if asked is None else (check_id(asked, code, what),) * 2
+
+
+def check_refused(refused: Iterable[FreeSlot]) -> tuple[FreeSlot, ...]:
+    """Return what a client has turned down.
+
+    Raises:
+        InvalidRequest: `BAD_REFUSAL` where one of them can't have been offered, or they are too
+            many.
+    """
+    if refused is None or isinstance(refused, str):
+        raise InvalidRequest("BAD_REFUSAL", f"{refused!r} is no list of free slots.")
+    slots = tuple(refused)
+    if len(slots) > MOST_REFUSED:
+        raise InvalidRequest("BAD_REFUSAL", f"More than {MOST_REFUSED} slots can't be turned down.")
+    for each in slots:
+        if not isinstance(each, FreeSlot):
+            raise InvalidRequest("BAD_REFUSAL", f"{shortened(each)} was never offered.")
+        check_id(each.staff_id, "BAD_REFUSAL", "staff member")
+    return slots
 
 
 def _check_days(first: date, last: date) -> None:
@@ -264,30 +299,3 @@ def _widest(first: date, last: date, zones: Iterable[str]) -> Slot:
 def _window(window: Slot, zones: Iterable[str]) -> dict[str, object]:
     """Return the parameters that tell a query of a window and its clocks."""
     return {"earliest": window.start, "latest": window.end, **clocks(zones, window)}
-
-
-def _service(service_id: int) -> dict[str, object]:
-    return {"service_id": check_id(service_id, "UNKNOWN_SERVICE", "service")}
-
-
-def _whose(staff_id: int | None, location_id: int | None) -> tuple[str, dict[str, object]]:
-    """Return the condition and its parameters."""
-    whose = free_time.EVERYBODY
-    who: dict[str, object] = {}
-    if staff_id is not None:
-        whose += free_time.ONE
-        who["staff_id"] = check_id(staff_id, "UNKNOWN_STAFF", "staff member")
-    if location_id is not None:
-        whose += free_time.THERE
-        who["location_id"] = check_id(location_id, "UNKNOWN_LOCATION", "location")
-    return whose, who
-
-
-def _free_time(  # noqa: PLR0913, PLR0917 - as many columns
-    time_zone: str, staff_id: int, staff: str, duration: int, step: int, written: str | None
-) -> FreeTime:
-    """Return what a row of `free_time.runs` says."""
-    # Runs are disjoint, so their bounds can be put in order one by one.
-    bounds = sorted(map(int, written.translate(NO_BRACES).split(","))) if written else []
-    runs = tuple(map(range, bounds[::2], bounds[1::2], repeat(step)))
-    return FreeTime(staff_id, staff, time_zone, timedelta(microseconds=duration), runs)

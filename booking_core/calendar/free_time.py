@@ -20,15 +20,17 @@ session's time zone, in which a day has 23 hours once a year.
 Manual: 8.17 Range Types, 9.20 Range/Multirange Functions.
 """
 
-# Whose time is asked for, of those who offer the service.
-EVERYBODY = ""
-ONE = " AND staff.id = %(staff_id)s::integer"
-THERE = " AND staff.location_id = %(location_id)s::integer"
+# ruff: noqa: S608 - what is put together here is ours; values are parameters
+
+# Those who offer the service, all of them or one, everywhere or at one location: bounds, so that
+# one query, and one plan, serves whoever is asked for.
 TEAM = """
     WITH team AS MATERIALIZED (
-         SELECT staff.id, staff.name, staff.location_id{columns}
+         SELECT staff.id, staff.name, staff.location_id
            FROM offering JOIN staff ON staff.id = offering.staff_id
-          WHERE service_id = %(service_id)s::integer{whose})"""
+          WHERE service_id = %(service_id)s::integer
+            AND staff_id BETWEEN %(first_staff)s::integer AND %(last_staff)s::integer
+            AND location_id BETWEEN %(first_location)s::integer AND %(last_location)s::integer)"""
 MEMBERS = """
       FROM team AS staff
       JOIN location ON location.id = staff.location_id
@@ -41,10 +43,7 @@ MEMBERS = """
            ) AS service_in_seconds"""
 # Starts between two instants, both included.
 _STARTABLE = """
-     CROSS JOIN LATERAL (
-           SELECT {earliest} AS earliest, {latest} AS latest
-            OFFSET 0
-           ) AS bounds
+     CROSS JOIN LATERAL (SELECT {earliest} AS earliest, {latest} AS latest OFFSET 0) AS bounds
      CROSS JOIN LATERAL (
            SELECT CASE WHEN earliest <= latest
                        THEN tstzrange(earliest, latest, '[]') END AS askable,
@@ -106,17 +105,16 @@ _STARTABLE = """
             WHERE lower(piece) <= upper(piece) - lasts
            ) AS possible"""
 
-# What appointments keep from starting, as a multirange: an aggregate.
-BUSY = "range_agg(tstzrange(lower(blocked) - {blocks}, upper(blocked) + {sets_up}, '()'))"
-
-_FREE = """
+# The appointment that is to be moved is not in its own way.
+FREE = """
      CROSS JOIN LATERAL (
-           SELECT startable - coalesce({busy}, '{{}}') AS free
+           SELECT startable - coalesce(range_agg(tstzrange(
+                      lower(blocked) - blocks, upper(blocked) + sets_up, '()')), '{}') AS free
              FROM appointment
             WHERE appointment.staff_id = staff.id AND status = 'confirmed'
               AND blocked && tstzrange(lower(askable) - sets_up, upper(askable) + blocks)
               AND NOT isempty(startable)  -- or there is nothing to look at
-              {others}
+              AND id IS DISTINCT FROM %(moved_id)s::bigint
            ) AS rest"""
 
 # The starts on the grid within a multirange. A piece is closed at both ends, so its last instant
@@ -152,35 +150,7 @@ _RUNS = """
             WHERE first <= of_day.limit
            ) AS run"""
 
-_DAYS = """{team}
-    SELECT time_zone, staff.id, staff.name,
-           (date_part('epoch', duration) * 1000000)::bigint, step,
-           (SELECT array_agg(ARRAY[first_start, stop])::text
-              FROM {runs}
-             WHERE day BETWEEN %(first_day)s::integer AND %(last_day)s::integer)
-    {members}
-    {startable}
-    {free}
-     ORDER BY staff.name, staff.id"""
-
-_CANDIDATES = """{team}
-    SELECT time_zone, staff.id,
-           EXISTS (SELECT FROM {runs}),
-           (SELECT id FROM appointment
-             WHERE staff_id = staff.id AND status = 'confirmed'
-               AND blocked && tstzrange({wanted} - sets_up, {wanted} + blocks)
-             LIMIT 1),
-           (SELECT coalesce(sum(date_part('epoch', upper(during) - lower(during))), 0)::bigint
-              FROM appointment
-             WHERE staff_id = staff.id AND status = 'confirmed'
-               AND blocked && tstzrange({wanted} - interval '12 hours',
-                                        {wanted} + interval '12 hours')),
-           (SELECT version FROM rulebook)
-    {members}
-    {startable}
-     ORDER BY staff.name, staff.id"""
-WANTED = "%(wanted)s::timestamptz"
-EARLIEST, LATEST = "%(earliest)s::timestamptz", "%(latest)s::timestamptz"
+WANTED, EARLIEST = "%(wanted)s::timestamptz", "%(earliest)s::timestamptz"
 _NOW = "%(now)s::timestamptz + make_interval(secs => date_part('epoch', {}))"
 
 # What wall clocks show, as a table; see `zones.clocks`.
@@ -189,30 +159,17 @@ _CLOCK = """unnest(%(zones)s::text[], %(instants)s::tstzrange[], %(walls)s::tsra
 
 
 def startable(earliest: str, latest: str) -> str:
-    """Return what adds the multirange `startable` to `MEMBERS`.
+    """Return what adds to `MEMBERS` the multirange `startable`: what the rules allow now.
 
     Args:
         earliest: An SQL expression, the first instant that is asked for.
         latest: The last one.
     """
-    return _STARTABLE.format(earliest=earliest, latest=latest, clock=_CLOCK)
-
-
-def askable(earliest: str, latest: str) -> str:
-    """Return the same for what may be booked now, that is within notice and horizon."""
-    return startable(
-        f"greatest({earliest}, {_NOW.format('minimum_notice')})",
-        f"least({latest}, {_NOW.format('horizon')})",
+    return _STARTABLE.format(
+        earliest=f"greatest({earliest}, {_NOW.format('minimum_notice')})",
+        latest=f"least({latest}, {_NOW.format('horizon')})",
+        clock=_CLOCK,
     )
-
-
-def free(others: str = "") -> str:
-    """Return what adds the multirange `free` to `startable`.
-
-    Args:
-        others: A condition, for who does not count all appointments.
-    """
-    return _FREE.format(busy=BUSY.format(blocks="blocks", sets_up="sets_up"), others=others)
 
 
 def runs_within(multirange: str) -> str:
@@ -220,39 +177,67 @@ def runs_within(multirange: str) -> str:
     return _RUNS.format(multirange=multirange, clock=_CLOCK)
 
 
-def runs(whose: str) -> str:
-    """Return the query for the free runs of days on the wall, a row for each staff member.
+# A row for each staff member: the time zone, the id, the name, the service's duration, its grid in
+# seconds, and for each run, in any order, its first start and a second after its last one; null
+# where there are none.
+RUNS = f"""{TEAM}
+    SELECT time_zone, staff.id, staff.name, lasts, step,
+           (SELECT array_agg(ARRAY[first_start, stop])
+              FROM {runs_within("free")}
+             WHERE day BETWEEN %(first_day)s::integer AND %(last_day)s::integer)
+    {MEMBERS}
+    {startable(EARLIEST, "%(latest)s::timestamptz")}
+    {FREE}
+     ORDER BY staff.name, staff.id"""
 
-    Rows: the time zone, the id, the name, the service's duration in microseconds, its grid in
-    seconds, and for each run, in any order, its first start and a second after its last one, as
-    PostgreSQL writes an array of pairs; null where there are none.
+# A row for each staff member: the time zone, the id, whether the rules allow the start, the id of
+# an appointment in the way, or null, how long the appointments last that block some of the twelve
+# hours before and after, and the version of the rules.
+CANDIDATES = f"""{TEAM}
+    SELECT time_zone, staff.id,
+           EXISTS (SELECT FROM {runs_within("startable")}),
+           (SELECT id FROM appointment
+             WHERE staff_id = staff.id AND status = 'confirmed'
+               AND blocked && tstzrange({WANTED} - sets_up, {WANTED} + blocks)
+             LIMIT 1),
+           (SELECT coalesce(sum(upper(during) - lower(during)), interval '0')
+              FROM appointment
+             WHERE staff_id = staff.id AND status = 'confirmed'
+               AND blocked && tstzrange({WANTED} - interval '12 hours',
+                                        {WANTED} + interval '12 hours')),
+           (SELECT version FROM rulebook)
+    {MEMBERS}
+    {startable(WANTED, WANTED)}
+     ORDER BY staff.name, staff.id"""
 
-    Args:
-        whose: `EVERYBODY`, `ONE` or `THERE`.
-    """
-    return _DAYS.format(
-        team=TEAM.format(columns="", whose=whose),
-        members=MEMBERS,
-        startable=askable(EARLIEST, LATEST),
-        free=free(),
-        runs=runs_within("free"),
-    )
-
-
-def candidates(whose: str) -> str:
-    """Return the query for who could take a start.
-
-    Rows: the time zone, the id, whether the rules allow it, the id of an appointment in the way,
-    or null, for how many seconds appointments last that block some of the twelve hours before and
-    after, and the version of the rules.
-
-    Args:
-        whose: `EVERYBODY` or `THERE`.
-    """
-    return _CANDIDATES.format(
-        team=TEAM.format(columns="", whose=whose),
-        members=MEMBERS,
-        startable=askable(WANTED, WANTED),
-        runs=runs_within("startable"),
-        wanted=WANTED,
-    )
+# Some rows, the best start first: the time zone, the id, the name, the service's duration, and the
+# start in seconds since 1970. Alternatives are looked for in rings around the wanted start, from
+# `inside` to `outside` seconds away: within six hours, the following week, and as far as it takes.
+# A ring is worked out only where those before it hold too few: they come in order, each is worked
+# out by itself, and the outer LIMIT stops at enough. An ORDER BY there would have all of them
+# worked out.
+NEAREST = f"""{TEAM}
+    SELECT found.*
+      FROM (VALUES (-1, 21600), (21600, 8 * 86400), (8 * 86400, 16 * 86400),
+                   (16 * 86400, 32 * 86400), (32 * 86400, 64 * 86400),
+                   (64 * 86400, 128 * 86400), (128 * 86400, 400 * 86400)) AS ring (inside, outside)
+     CROSS JOIN LATERAL (SELECT make_interval(secs => outside) AS radius) AS around
+     CROSS JOIN LATERAL (
+           SELECT time_zone, staff.id, staff.name, lasts, start
+           {MEMBERS}
+           {startable(f"greatest({EARLIEST}, {WANTED} - radius)", f"{WANTED} + radius")}
+           {FREE}
+            CROSS JOIN LATERAL (
+                  SELECT start, abs(start - date_part('epoch', {WANTED})) AS distance
+                    FROM {runs_within("free")}
+                   CROSS JOIN LATERAL generate_series(first_start, stop - 1, step) AS start
+                  ) AS candidate
+            WHERE distance > inside
+              AND NOT EXISTS (
+                  SELECT FROM unnest(%(refused_staff)s::integer[], %(refused_starts)s::bigint[])
+                                  AS refused (who, at)
+                   WHERE who = staff.id AND at = start)
+            ORDER BY distance, staff.id <> %(preferred)s::integer, start, staff.name, staff.id
+            LIMIT %(limit)s::integer
+           ) AS found
+     LIMIT %(limit)s::integer"""

@@ -5,20 +5,14 @@ for an appointment that overlaps, `record` stores the request. Between the two l
 which a rival can slip; closing it is what a strategy is for.
 """
 
-from __future__ import annotations
+from collections.abc import Callable, Mapping
 
-from typing import TYPE_CHECKING
+from sqlalchemy import Connection
 
-from booking_core import statements
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from sqlalchemy import Connection
-
-    from booking_core.requests import Request
-    from booking_core.session import Session
-    from booking_core.wire import Rows
+from booking_core.database.session import Session
+from booking_core.database.wire import Rows
+from booking_core.requests import Request
+from booking_core.strategies import statements
 
 
 def do_nothing() -> None:
@@ -36,10 +30,7 @@ class BookingTransaction:
     """
 
     def __init__(
-        self,
-        session: Session,
-        request: Request,
-        before_record: Callable[[], None] = do_nothing,
+        self, session: Session, request: Request, before_record: Callable[[], None] = do_nothing
     ) -> None:
         self._session = session
         self.request = request

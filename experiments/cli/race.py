@@ -1,0 +1,96 @@
+"""The command `booking-lab race`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from experiments.cli.complaints import end_if_failed, in_a_sentence
+from experiments.cli.options import WRITABLE, shape_option, strategy_option
+from experiments.load.thresholds import FAILED_EXIT_CODE, Threshold
+from experiments.race.race import HOLD_MS, race
+from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.shapes import SHAPES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command("race")
+@strategy_option
+@click.option("--clients", type=int, default=20, show_default=True, help="How many at once.")
+@click.option("--rounds", type=int, default=1, show_default=True, help="How often.")
+@shape_option
+@click.option(
+    "--hold-ms",
+    type=float,
+    default=HOLD_MS,
+    show_default=True,
+    help="Milliseconds that a client spends between check and insert.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="For the jitter of retries.")
+@click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    help="A condition on a number of the result, such as booked==1; may be repeated. "
+    f"Exit code {FAILED_EXIT_CODE} when one fails.",
+)
+@click.option("--csv", type=WRITABLE, help="Write one row a request to this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def race_command(  # noqa: PLR0913 - a command has as many options
+    *,
+    strategy: str,
+    clients: int,
+    rounds: int,
+    shape: str,
+    hold_ms: float,
+    seed: int,
+    thresholds: tuple[str, ...],
+    csv: Path | None,
+    as_json: bool,
+) -> None:
+    """Race clients on warm connections for slots, and ask the database what came of it.
+
+    \b
+    Examples:
+      booking-lab race --strategy advisory --clients 100 --json
+      booking-lab race --strategy key_of_start --shape overlapping --rounds 5
+      booking-lab race --clients 20 --threshold 'booked==1' --threshold 'conflict==19'
+      booking-lab race --strategy my_locks:MyLock --shape adjacent
+    """
+    with in_a_sentence():
+        conditions = [Threshold.parse(written) for written in thresholds]
+        result = race(
+            find_strategy(strategy),
+            clients=clients,
+            rounds=rounds,
+            shape=shape,
+            hold_ms=hold_ms,
+            seed=seed,
+            progress=rounds > 1 and sys.stderr.isatty(),
+        )
+        summary = result.summary()
+        failed = [condition for condition in conditions if not condition.holds(summary)]
+    if csv:
+        result.requests.to_csv(csv, index=False)
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+    else:
+        _print_race(summary)
+    end_if_failed(failed, summary)
+
+
+def _print_race(summary: dict[str, Any]) -> None:
+    click.secho(
+        f"{summary['strategy']}, {SHAPES[summary['shape']].title}: {summary['clients']} clients, "
+        f"{summary['rounds']} round(s)",
+        bold=True,
+    )
+    click.echo(f"  expected: {SHAPES[summary['shape']].expected}")
+    for name, value in summary.items():
+        if name not in ("strategy", "shape", "clients", "rounds"):
+            click.echo(f"  {name.replace('_', ' '):<32}{value}")
