@@ -8,9 +8,10 @@
     service = BookingService(engine)
     booking = service.book(staff_id=1, service_id=1, start=start, client="Ada")
 
-`booking` has the service, `strategies` the ways of keeping rivals out, `availability` what is
-free (`free_time` is the arithmetic), `alternatives` what is offered instead of a lost slot,
-`calendars` the rules of what may be booked, `schema` the tables, `errors` what can go wrong.
+`booking` has the service and `claims` one try at a request, `strategies` the ways of keeping rivals
+out, `calendar` the rules of what may be booked and the queries for what is free, `database` the way
+to PostgreSQL and back, `schema` the tables, `errors` what can go wrong. A file imports only what
+stands below it, so the package can be read from the ground (`slots`, `errors`, `requests`) up.
 """
 
 from booking_core.booking import BookingService

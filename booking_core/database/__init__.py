@@ -1,1 +1,5 @@
-"""The way to PostgreSQL and back: sessions, what travels, what its errors mean, what is stored."""
+"""The way to PostgreSQL and back.
+
+`session` is one transaction, `wire` sends its statements, `failures` says what errors mean,
+`appointments` finds what is stored.
+"""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-from matplotlib.figure import Figure
 
 from experiments.availability.cost_of_losing import PLAIN, WITH, WON
 from experiments.bench.listing import CELL
-from experiments.show.figures import BLUE, GREEN, INK, ORANGE, STYLE, VERMILION
+from experiments.show.figures import BLUE, GREEN, INK, ORANGE, STYLE, VERMILION, panel, panels
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from experiments.availability.cost_of_losing import Losing
 
@@ -24,9 +24,6 @@ WAYS = {
     "grid": (VERMILION, "^", ":", "a grid with NOT EXISTS"),
 }
 AXES = {"staff": "staff members", "days": "days", "appointments": "appointments in the table"}
-# A median and its quartiles, by the names of columns.
-Spread = tuple[str, str, str]
-MILLISECONDS: Spread = ("milliseconds", "milliseconds_low", "milliseconds_high")
 REQUESTS = {PLAIN: (BLUE, ""), WITH: (ORANGE, "///"), WON: (GREEN, "\\\\\\")}
 
 
@@ -38,14 +35,13 @@ def growth(medians: pd.DataFrame) -> Figure:
     """
     most = _most(medians)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 4), layout="constrained")
-        panels = figure.subplots(1, len(AXES), sharey=True)
-        for axis, (column, words) in zip(panels, AXES.items(), strict=True):
+        figure, (axes,) = panels(9.6, 4, columns=len(AXES), sharey=True)
+        for axis, (column, words) in zip(axes, AXES.items(), strict=True):
             fixed = [name for name in CELL if name != column]
             at_most = (medians[fixed] == [most[name] for name in fixed]).all(axis=1)
             here = medians[at_most].sort_values(column)
             for lister, (colour, marker, line, label) in WAYS.items():
-                _line(axis, here[here["lister"] == lister], column, MILLISECONDS, label,
+                _line(axis, here[here["lister"] == lister], column, label,
                       color=colour, marker=marker, linestyle=line)  # fmt: skip
             values = sorted(set(map(int, here[column])))
             axis.set(xscale="log", yscale="log", xlabel=words)
@@ -56,8 +52,8 @@ def growth(medians: pd.DataFrame) -> Figure:
             axis.grid(axis="y", color="#EBEBEB", linewidth=0.6)
             shown = [f"{most[name]:,} {name}" for name in fixed]
             axis.set_title(", ".join(shown), fontsize=9.5, fontweight="normal")
-        panels[0].set_ylabel("milliseconds (median, quartiles)")
-        handles, labels = panels[0].get_legend_handles_labels()
+        axes[0].set_ylabel("milliseconds (median, quartiles)")
+        handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=9)
     return figure
 
@@ -83,8 +79,7 @@ def losing(losing: Losing) -> Figure:
     table = losing.table()
     desks = list(dict.fromkeys(table["where"]))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9, 1.1 + 1.15 * len(desks)), layout="constrained")
-        axis = figure.subplots()
+        figure, axis = panel(9, 1.1 + 1.15 * len(desks))
         for place, desk in enumerate(desks):
             for offset, (request, (colour, hatch)) in enumerate(REQUESTS.items()):
                 row = table[(table["where"] == desk) & (table["request"] == request)].iloc[0]
@@ -120,12 +115,12 @@ def _line(
     axis: Axes,
     rows: pd.DataFrame,
     column: str,
-    spread: Spread,
     label: str,
     **style: Any,  # noqa: ANN401 - matplotlib's own
 ) -> None:
     if rows.empty:
         return
+    spread = ("milliseconds", "milliseconds_low", "milliseconds_high")
     middle, low, high = (rows[name] for name in spread)
     axis.errorbar(
         rows[column], middle, yerr=[middle - low, high - middle],

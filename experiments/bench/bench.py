@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import product
@@ -18,6 +17,7 @@ from experiments.bench.contenders import PGBENCH, Contender, everybody, find_con
 from experiments.bench.pgbench import find_pgbench
 from experiments.bench.workloads import Cell, workloads
 from experiments.scenes.parameters import check_limits, check_words
+from experiments.show.environment import cores
 from experiments.show.stats import spread
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def _turn(contender: Contender, calendars: Calendars, cell: Cell) -> dict[str, A
         **asdict(measured),
         "stored": stored.booked,
         "double_bookings": stored.double_bookings,
-        "client_cpu_share": busy / _processors(),
+        "client_cpu_share": busy / cores(),
     }
 
 
@@ -241,13 +241,6 @@ def _reference(reference: str, *, constrained: bool) -> str:
     if reference == "bare_insert":
         return "pgbench:bare_insert_constrained" if constrained else "pgbench:bare_insert"
     return reference.replace("_", ":", 1)
-
-
-def _processors() -> int:
-    # Those that this process may use, which in a container are fewer than the machine has.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _rounded(value: Any) -> Any:  # noqa: ANN401 - a cell of a frame

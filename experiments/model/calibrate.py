@@ -27,7 +27,7 @@ from experiments.model.recording import clock_seconds, hear_hold, record
 from experiments.model.scripts import locking_statement
 from experiments.model.times import Times
 from experiments.model.visitor import PRACTICE, OneByOne, Visitor
-from experiments.show.results import environment
+from experiments.show.environment import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

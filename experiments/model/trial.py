@@ -24,7 +24,7 @@ from experiments.model.validation import Validation
 from experiments.model.visitor import PRACTICE
 from experiments.scenes.catalogue import find_strategy
 from experiments.server.postgres import server
-from experiments.show.results import environment
+from experiments.show.environment import environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

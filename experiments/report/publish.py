@@ -31,6 +31,7 @@ from experiments.report.report import FORMAT, Report
 from experiments.report.runs import Run
 from experiments.server.watchdog import remove_scratch_folder, scratch_folder
 from experiments.show import results
+from experiments.show.environment import environment
 from experiments.show.redaction import Redactor
 
 
@@ -117,14 +118,14 @@ def _run(  # noqa: PLR0913 - as publish
         )
         tell(f"{run.name}: {run.status}, {duration(run.seconds)}", file=sys.stderr)
         done.append(run)
-    environment = results.environment(**facts)
+    made_with = environment(**facts)
     return Report(
         folder=out,
         profile=profile.name,
         runs=tuple(done),
         started=started,
         seconds=time.monotonic() - clock,
-        facts=redactor.document(environment),
+        facts=redactor.document(made_with),
     )
 
 

@@ -2,5 +2,5 @@
 
 `results` shows and saves, `tables` are for people, `figures` has the palette and the empty figure
 that all pictures begin with, `stats` says how sure a number is, `verdicts` are what a notebook
-ends with, and `redaction` keeps secrets and paths out of all of it.
+ends with, `environment` is what it ran with, and `redaction` keeps secrets and paths out of all.
 """

@@ -18,9 +18,7 @@ import base64
 import io
 import json
 import os
-import platform
 import re
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +31,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from experiments.show import tables
+from experiments.show.environment import environment
 
 FOLDER_VARIABLE = "BOOKING_LAB_RESULTS"
-PACKAGES = ("booking-lock-lab", "SQLAlchemy", "psycopg", "pandas", "matplotlib", "papermill")
 CSS_PIXELS_PER_INCH = 96
 SHARPNESS = 2  # device pixels for each CSS pixel
 
@@ -121,24 +119,6 @@ def save_table(frame: pd.DataFrame, *, name: str, caption: str) -> None:
     _save(f"data/{name}.json", as_json(record))
 
 
-def environment(**settings: object) -> dict[str, str]:
-    """Collect what a reader needs in order to repeat or distrust a result.
-
-    Args:
-        **settings: Whatever else belongs there: the server's version, seeds, rounds.
-
-    Returns:
-        Facts by name: versions, system, cores, then the settings. No paths and no secrets.
-    """
-    facts = {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": str(_cores()),
-        "Python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
-    }
-    return facts | {name: str(value) for name, value in settings.items()}
-
-
 def footer(**settings: object) -> None:
     """Show, and save, what the notebook ran with.
 
@@ -215,10 +195,3 @@ def _save(name: str, content: bytes) -> None:
 def _check_name(name: str) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise ValueError(f"{name!r}: a name has lower case letters, digits, _ and - only")
-
-
-def _cores() -> int:
-    # The cores that this process may use, which in a container are fewer than the machine has.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
