@@ -6,8 +6,9 @@ and to the server still one statement after the other, each with a snapshot of i
 COMMITTED. psycopg converts the parameters and the rows.
 
 psycopg has a pipeline of its own, which sends every statement by itself as soon as it is added, so
-that a lock is held while the client gets around to the next one. Both were measured in one run, on
-two cores: for `advisory` on a hot slot psycopg's has RATIOS of this one's throughput.
+that a lock is held while the client gets around to the next one. Both were measured in turns, on
+two cores, `bench` on the hot slot with 1, 20 and 100 clients: under `advisory` psycopg's reached
+0.73, 0.47 and 0.42 of this one's throughput, where a booking is one statement 0.80 to 1.03.
 
 Manual: 32.5 Pipeline Mode; 55.2.3 Extended Query. psycopg's: `psycopg.pq`, libpq wrapper module.
 """
