@@ -63,6 +63,7 @@ class Wire:
         self.autocommit = self.sent_commit = False
         self._connection = connection
         self._pgconn = connection.pgconn
+        self._encoding = connection.info.encoding
         self._adapter = Transformer(connection)  # of parameters and rows
         self._prepared: set[str] = set()
         self._generation = 0  # how often they had to be prepared anew
@@ -116,7 +117,7 @@ class Wire:
                 results = self._connection.wait(self._exchange(statements))
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
-                raise error_from_result(result, self._connection.info.encoding)
+                raise error_from_result(result, self._encoding)
         if statements[-1][0] == COMMIT and results[-1].command_status != b"COMMIT":
             # PostgreSQL's answer to COMMIT where a statement had failed and was overlooked.
             raise InFailedSqlTransaction("a statement failed, so all was rolled back")
@@ -143,7 +144,7 @@ class Wire:
             raise OperationalError("the server has ended the session")
         written = []
         for sql, parameters in statements:
-            text, name, names = _written(sql)
+            text, name, names = _written(sql, self._encoding)
             values = [parameters[each] for each in names]
             dumped = self._adapter.dump_sequence(values, [PyFormat.TEXT] * len(names))
             written.append((sql, text, b"%b_%d" % (name, self._generation), dumped))
@@ -173,7 +174,7 @@ class Wire:
 
 
 @lru_cache(maxsize=1000)
-def _written(sql: str) -> tuple[bytes, bytes, list[str]]:
+def _written(sql: str, encoding: str) -> tuple[bytes, bytes, list[str]]:
     """Return a statement as the protocol wants it, a name for it, and its parameters' names.
 
     The name is made of the text, so that it means the same on every connection.
@@ -181,7 +182,7 @@ def _written(sql: str) -> tuple[bytes, bytes, list[str]]:
     names = list(dict.fromkeys(_PARAMETER.findall(sql)))
     text = _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", sql).replace("%%", "%")
     name = blake2b(sql.encode(), digest_size=12).hexdigest()
-    return text.encode(), b"booking_" + name.encode(), names
+    return text.encode(encoding), b"booking_" + name.encode(), names
 
 
 def _answers(pgconn: PGconn) -> PQGen[list[PGresult]]:

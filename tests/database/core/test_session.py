@@ -81,6 +81,14 @@ def test_a_text_that_postgresql_cannot_hold_is_refused(desk: Desk) -> None:
         session.run("SELECT %(it)s::text", {"it": "a\0b"})
 
 
+def test_a_statement_is_written_in_the_encoding_of_its_connection(desk: Desk) -> None:
+    """A letter in a strategy's own SQL means the same on a connection that speaks LATIN1."""
+    engine = create_engine(desk.database.url, connect_args={"client_encoding": "LATIN1"})
+    with Session(engine, "READ COMMITTED") as session:
+        assert session.run("SELECT 'é', 'é' = chr(233)") == [("é", True)]
+    engine.dispose()
+
+
 def test_percent_signs_are_written_as_in_psycopg(engine: Engine) -> None:
     """Doubled where there are parameters."""
     with Session(engine, "READ COMMITTED") as session:
