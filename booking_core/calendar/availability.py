@@ -113,7 +113,6 @@ class Availability:
         days = {
             "first_day": first.toordinal() - EPOCH_DAY,
             "last_day": last.toordinal() - EPOCH_DAY,
-            "moved_id": None,
         }
         rows = self._ask_everybody(
             free_time.RUNS,

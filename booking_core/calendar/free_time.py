@@ -29,7 +29,7 @@ TEAM = """
          SELECT staff.id, staff.name, staff.location_id
            FROM offering JOIN staff ON staff.id = offering.staff_id
           WHERE service_id = %(service_id)s::integer
-            AND staff_id BETWEEN %(first_staff)s::integer AND %(last_staff)s::integer
+            AND staff.id BETWEEN %(first_staff)s::integer AND %(last_staff)s::integer
             AND location_id BETWEEN %(first_location)s::integer AND %(last_location)s::integer)"""
 MEMBERS = """
       FROM team AS staff
@@ -105,17 +105,20 @@ _STARTABLE = """
             WHERE lower(piece) <= upper(piece) - lasts
            ) AS possible"""
 
-# The appointment that is to be moved is not in its own way.
-FREE = """
+# A list asks for nothing that the index does not hold: the heap is not visited.
+_FREE = """
      CROSS JOIN LATERAL (
            SELECT startable - coalesce(range_agg(tstzrange(
-                      lower(blocked) - blocks, upper(blocked) + sets_up, '()')), '{}') AS free
+                      lower(blocked) - blocks, upper(blocked) + sets_up, '()')), '{{}}') AS free
              FROM appointment
             WHERE appointment.staff_id = staff.id AND status = 'confirmed'
               AND blocked && tstzrange(lower(askable) - sets_up, upper(askable) + blocks)
               AND NOT isempty(startable)  -- or there is nothing to look at
-              AND id IS DISTINCT FROM %(moved_id)s::bigint
+              {others}
            ) AS rest"""
+FREE = _FREE.format(others="")
+# An appointment that is to be moved is not in its own way.
+FREE_TO_MOVE = _FREE.format(others="AND id IS DISTINCT FROM %(moved_id)s::bigint")
 
 # The starts on the grid within a multirange. A piece is closed at both ends, so its last instant
 # belongs to it; a stretch of the clock and a day on the wall are not, and the grid begins anew
@@ -226,7 +229,7 @@ NEAREST = f"""{TEAM}
            SELECT time_zone, staff.id, staff.name, lasts, start
            {MEMBERS}
            {startable(f"greatest({EARLIEST}, {WANTED} - radius)", f"{WANTED} + radius")}
-           {FREE}
+           {FREE_TO_MOVE}
             CROSS JOIN LATERAL (
                   SELECT start, abs(start - date_part('epoch', {WANTED})) AS distance
                     FROM {runs_within("free")}

@@ -213,7 +213,6 @@ def _plan(salon: LargeSalon) -> str:
         **clocks(["America/New_York", "Europe/Berlin"], window),
         "first_day": day,
         "last_day": day,
-        "moved_id": None,
     }
     names = list(dict.fromkeys(PARAMETER.findall(free_time.RUNS)))
     numbered = PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", free_time.RUNS)
