@@ -18,7 +18,7 @@ from booking_core.calendar.zones import clocks, place_of
 from booking_core.database.session import Session
 from booking_core.database.wire import Rows
 from booking_core.invalid import InvalidRequest
-from booking_core.requests import LARGEST_INTEGER, Appointment, check_id, shortened
+from booking_core.requests import Appointment, check_id, shortened
 from booking_core.slots import EPOCH, FreeSlot, FreeTime, Slot, in_utc, instant, seconds
 
 ENOUGH = 5
@@ -236,20 +236,13 @@ class Availability:
 
 
 def team(service_id: int, staff_id: int | None, location_id: int | None) -> dict[str, object]:
-    """Return the parameters that say whom a query is about: bounds of ids, both included."""
-    first_staff, last_staff = _bounds(staff_id, "UNKNOWN_STAFF", "staff member")
-    first_location, last_location = _bounds(location_id, "UNKNOWN_LOCATION", "location")
-    return {
-        "service_id": check_id(service_id, "UNKNOWN_SERVICE", "service"),
-        "first_staff": first_staff,
-        "last_staff": last_staff,
-        "first_location": first_location,
-        "last_location": last_location,
-    }
-
-
-def _bounds(asked: int | None, code: str, what: str) -> tuple[int, int]:
-    return (1, LARGEST_INTEGER) if asked is None else (check_id(asked, code, what),) * 2
+    """Return the parameters that say whom a query is about; None stands for all."""
+    if staff_id is not None:
+        check_id(staff_id, "UNKNOWN_STAFF", "staff member")
+    if location_id is not None:
+        check_id(location_id, "UNKNOWN_LOCATION", "location")
+    check_id(service_id, "UNKNOWN_SERVICE", "service")
+    return {"service_id": service_id, "staff_id": staff_id, "location_id": location_id}
 
 
 def check_refused(refused: Iterable[FreeSlot]) -> tuple[FreeSlot, ...]:

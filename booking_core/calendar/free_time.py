@@ -22,15 +22,16 @@ Manual: 8.17 Range Types, 9.20 Range/Multirange Functions.
 
 # ruff: noqa: S608 - what is put together here is ours; values are parameters
 
-# Those who offer the service, all of them or one, everywhere or at one location: bounds, so that
-# one query, and one plan, serves whoever is asked for.
+# Those who offer the service, all of them or one, everywhere or at one location; null stands for
+# all, so that one query, and one plan, serves whoever is asked for. coalesce hides the conditions
+# from the planner, who would expect them to leave next to nobody, and plan for that.
 TEAM = """
     WITH team AS MATERIALIZED (
          SELECT staff.id, staff.name, staff.location_id
            FROM offering JOIN staff ON staff.id = offering.staff_id
           WHERE service_id = %(service_id)s::integer
-            AND staff.id BETWEEN %(first_staff)s::integer AND %(last_staff)s::integer
-            AND location_id BETWEEN %(first_location)s::integer AND %(last_location)s::integer)"""
+            AND coalesce(staff.id = %(staff_id)s::integer, true)
+            AND coalesce(location_id = %(location_id)s::integer, true))"""
 MEMBERS = """
       FROM team AS staff
       JOIN location ON location.id = staff.location_id
