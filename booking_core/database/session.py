@@ -47,8 +47,7 @@ class Session:
             raise
         driver: psycopg.Connection[Any] = self._pooled.driver_connection  # type: ignore[assignment]
         if driver.cursor_factory is psycopg.Cursor:
-            self._wire = Wire.of(driver, self._pooled.info)
-            self._wire.autocommit, self._wire.sent_commit = self._autocommit, False
+            self._wire = Wire(driver, self._pooled.info, autocommit=self._autocommit)
             if not self._autocommit:
                 self._wire.add(f"BEGIN ISOLATION LEVEL {self._isolation}")
         return self
@@ -64,8 +63,9 @@ class Session:
                 self._commit()
         except (psycopg.Error, exc.DBAPIError) as refused:
             error = refused
-        sent_commit = self._sent_commit or (self._wire is not None and self._wire.sent_commit)
-        self._give_back()
+        finally:
+            sent_commit = self._sent_commit or (self._wire is not None and self._wire.sent_commit)
+            self._give_back()
         self._explain(error, sent_commit=sent_commit and not self._reads_only)
         if error and kind is None:
             raise error  # COMMIT's own, and a fault of ours

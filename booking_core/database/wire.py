@@ -15,9 +15,10 @@ Manual: 32.5 Pipeline Mode; 55.2.3 Extended Query. psycopg's: `psycopg.pq`, libp
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Self
+from typing import Any
 
 from psycopg import Connection
 from psycopg.abc import PQGen
@@ -38,54 +39,68 @@ Statement = tuple[str, "Mapping[str, object]"]
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
 NOTHING: Mapping[str, object] = {}
-# What tells that a prepared statement is gone, since somebody deallocated it, or that a table has
-# changed under it.
+# What tells that a prepared statement is gone, since psycopg deallocates all of them when it rolls
+# back, and others may too, or that a table has changed under it.
 STALE = (b"26000", b"0A000")
 OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 COPIES = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
+@dataclass(slots=True)
+class Prepared:
+    """What a connection knows by heart; kept as long as the connection, and knows nothing of it.
+
+    Attributes:
+        names: The statements that it has prepared.
+        generation: How often they had to be prepared anew.
+        ended: Whether the server has bidden farewell.
+    """
+
+    names: set[str] = field(default_factory=set)
+    generation: int = 0
+    ended: bool = False
+
+    def hear(self, notice: Diagnostic) -> None:
+        """Listen to what the server says without having been asked."""
+        self.ended |= notice.severity_nonlocalized == "FATAL"
+
+
 class Wire:
     """Sends statements on one connection, which nobody else uses meanwhile.
 
-    It stays with its connection: what is prepared there is known by heart.
+    It lasts as long as a session: what was added and not sent, and how rows are read under the
+    settings of the moment, must not reach the next one.
 
     Args:
         connection: A connection with nothing on its way.
+        known: What may be kept with the connection.
+        autocommit: Whether each flush is a transaction by itself.
 
     Attributes:
-        autocommit: Whether each flush is a transaction by itself.
+        autocommit: As given.
         sent_commit: Whether what was sent last commits.
     """
 
-    def __init__(self, connection: Connection[Any]) -> None:
-        self.autocommit = self.sent_commit = False
+    def __init__(
+        self, connection: Connection[Any], known: dict[Any, Any], *, autocommit: bool = False
+    ) -> None:
+        self.autocommit, self.sent_commit = autocommit, False
         self._connection = connection
         self._pgconn = connection.pgconn
         self._encoding = connection.info.encoding
         self._adapter = Transformer(connection)  # of parameters and rows
-        self._prepared: set[str] = set()
-        self._generation = 0  # how often they had to be prepared anew
-        self._ended = False  # whether the server has bidden farewell
         self._added: list[Statement] = []
-        connection.add_notice_handler(self._hear)
-
-    @classmethod
-    def of(cls, connection: Connection[Any], known: dict[Any, Any]) -> Self:
-        """Return the wire of a connection, from what is kept with it in a pool."""
-        wire: Self = known[cls] if cls in known else known.setdefault(cls, cls(connection))
-        return wire
-
-    def _hear(self, notice: Diagnostic) -> None:
-        """Listen to what the server says without having been asked."""
-        self._ended |= notice.severity_nonlocalized == "FATAL"
+        if Wire not in known:
+            known[Wire] = Prepared()
+            connection.add_notice_handler(known[Wire].hear)
+        self._prepared: Prepared = known[Wire]
 
     @property
     def idle(self) -> bool:
         """Whether the server is there, in no transaction, and no pipeline was left half-way."""
         return (
-            not self._ended
+            not self._prepared.ended
             and self._pgconn.transaction_status == TransactionStatus.IDLE
             and self._pgconn.pipeline_status == PipelineStatus.OFF
         )
@@ -110,8 +125,8 @@ class Wire:
         begins = self._pgconn.transaction_status == TransactionStatus.IDLE
         results = self._connection.wait(self._exchange(statements))
         if any(result.error_field(DiagnosticField.SQLSTATE) in STALE for result in results):
-            self._prepared.clear()
-            self._generation += 1
+            self._prepared.names.clear()
+            self._prepared.generation += 1
             if begins:  # what was begun is undone, and begun anew
                 self.roll_back()
                 results = self._connection.wait(self._exchange(statements))
@@ -140,14 +155,14 @@ class Wire:
         # A session that was ended is noticed here, when nothing is in doubt yet.
         self._pgconn.consume_input()
         self._pgconn.is_busy()  # reads what came in
-        if self._ended:
+        if self._prepared.ended:
             raise OperationalError("the server has ended the session")
         written = []
         for sql, parameters in statements:
             text, name, names = _written(sql, self._encoding)
             values = [parameters[each] for each in names]
             dumped = self._adapter.dump_sequence(values, [PyFormat.TEXT] * len(names))
-            written.append((sql, text, b"%b_%d" % (name, self._generation), dumped))
+            written.append((sql, text, b"%b_%d" % (name, self._prepared.generation), dumped))
         preparing: list[str | None] = []  # for each result, the statement that it says is prepared
         self.sent_commit = self.autocommit or statements[-1][0] == COMMIT
         self._pgconn.enter_pipeline_mode()
@@ -155,7 +170,7 @@ class Wire:
             if self._connection.prepare_threshold is None:  # as some poolers want it
                 self._pgconn.send_query_params(text, dumped)
             else:
-                if sql not in self._prepared and sql not in preparing:
+                if sql not in self._prepared.names and sql not in preparing:
                     self._pgconn.send_prepare(name, text)
                     preparing.append(sql)
                 self._pgconn.send_query_prepared(name, dumped)
@@ -165,7 +180,7 @@ class Wire:
         self._pgconn.exit_pipeline_mode()
         # What is prepared stays, even where a statement after it fails.
         answers = list(zip(preparing, results, strict=True))
-        self._prepared.update(
+        self._prepared.names.update(
             sql for sql, result in answers if sql and result.status == ExecStatus.COMMAND_OK
         )
         if any(result.status == ExecStatus.FATAL_ERROR for result in results):

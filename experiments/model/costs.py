@@ -44,8 +44,7 @@ UNUSED = PRACTICE * 500  # numbers from here on are nobody's slots yet
 def ping(url: URL, times: int = PINGS) -> tuple[float, float, float | None]:
     """Return the seconds of a round trip: in all, the client's processor, the server's."""
     with connect(url) as connection:
-        wire = Wire(connection)
-        wire.autocommit = True
+        wire = Wire(connection, {}, autocommit=True)
         pid = connection.info.backend_pid
 
         def once() -> None:
@@ -125,7 +124,7 @@ def handover(url: URL, clock: float) -> float:
         ThreadPoolExecutor(1) as thread,
         Onlooker(create_engine(url, poolclass=NullPool)) as onlooker,
     ):
-        holder, waiter = Wire(holding), Wire(waiting)
+        holder, waiter = Wire(holding, {}), Wire(waiting, {})
 
         def wait() -> int:
             for sql in (BEGIN, lock, CLOCK):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -156,6 +156,33 @@ def test_whoever_goes_on_after_an_error_in_autocommit_finds_the_session_as_new(
             with pytest.raises((psycopg.errors.DivisionByZero, DataError)):
                 ask(divide, {"it": 0})
         assert session.run(divide, {"it": 1}) == [(1,)]
+
+
+def test_what_an_abandoned_session_had_begun_does_not_reach_the_next_one(engine: Engine) -> None:
+    """Who is interrupted before the block leaves nothing that would undo the next booking."""
+    abandoned = Session(engine, "READ COMMITTED")
+    abandoned.__enter__()
+    abandoned._pooled.close()  # noqa: SLF001 - as the pool does when it is collected
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE IF NOT EXISTS seen (it integer)"))
+        connection.execute(text("TRUNCATE seen"))
+    with Session(engine, "AUTOCOMMIT") as session:
+        assert session.run("INSERT INTO seen VALUES (1) RETURNING it") == [(1,)]
+    with Session(engine, "AUTOCOMMIT") as session:
+        assert session.run("SELECT count(*) FROM seen") == [(1,)]
+
+
+def test_rows_are_read_under_the_settings_of_the_moment(engine: Engine) -> None:
+    """A setting that somebody has left behind on the connection lasts as long as it does there."""
+    query = "SELECT interval '45 minutes'"
+    with Session(engine, "AUTOCOMMIT") as session:
+        session.connection.execute(text("SET intervalstyle = iso_8601"))
+        with pytest.raises(NotImplementedError):
+            session.run(query)
+    with Session(engine, "AUTOCOMMIT") as session:
+        session.connection.execute(text("SET intervalstyle = postgres"))
+    with Session(engine, "AUTOCOMMIT") as session:
+        assert session.run(query) == [(timedelta(minutes=45),)]
 
 
 def test_lists_and_instants_are_understood(engine: Engine) -> None:
