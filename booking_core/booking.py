@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from random import Random
 from typing import TypeVar
 
@@ -49,7 +48,11 @@ MOST_ASKED = 10  # why they can't, where nobody can
 ABOUT_THE_START = {"IN_THE_PAST", "TOO_SOON", "TOO_FAR_AHEAD", "OFF_GRID", "WRONG_DURATION"}
 
 T = TypeVar("T")
-utc_now = partial(datetime.now, UTC)
+
+
+def utc_now() -> datetime:
+    """Return the present instant."""
+    return datetime.now(UTC)
 
 
 class BookingService(Availability):

@@ -17,7 +17,6 @@ from zoneinfo import ZoneInfo
 
 from booking_core.invalid import InvalidRequest
 
-MINUTE = timedelta(minutes=1)
 TICK = timedelta(microseconds=1)  # the smallest step, PostgreSQL's and Python's
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # from which PostgreSQL's date_part('epoch', …) counts
 USABLE_YEARS = range(1000, 9000)  # far enough from both ends for any arithmetic

@@ -19,12 +19,11 @@ from booking_core.database.session import Session
 from booking_core.database.wire import Rows
 from booking_core.invalid import InvalidRequest
 from booking_core.requests import Appointment, check_id, shortened
-from booking_core.slots import EPOCH, FreeSlot, FreeTime, Slot, in_utc, instant, seconds
+from booking_core.slots import EPOCH, TICK, FreeSlot, FreeTime, Slot, in_utc, instant, seconds
 
 ENOUGH = 5
 MOST_DAYS = 400  # that are listed at a time
 MOST_REFUSED = 1_000  # slots that a client can turn down
-FARTHEST = timedelta(days=400)  # from a lost slot to what is offered instead
 EPOCH_DAY = EPOCH.toordinal()
 
 # A query for free time is long, and its cost looks high: PostgreSQL would compile it for longer
@@ -126,7 +125,7 @@ class Availability:
                 who,
                 name,
                 zone,
-                lasts,
+                lasts * TICK,
                 tuple(range(first, stop, step) for first, stop in sorted(runs or ())),
             )
             for zone, who, name, lasts, step, runs in rows
@@ -180,10 +179,10 @@ class Availability:
             "limit": limit,
             **team(service_id, None, location_id),
             # All zones: a location may have moved to another one.
-            **_window(Slot(morning, start + FARTHEST), self._zones.copy()),
+            **_window(Slot(morning, start + free_time.FARTHEST * DAY), self._zones.copy()),
         }
         return [
-            FreeSlot.starting(at, lasts, who, name, zone)
+            FreeSlot.starting(at, lasts * TICK, who, name, zone)
             for zone, who, name, lasts, at in self._ask(free_time.NEAREST, asked)
         ]
 
@@ -208,7 +207,10 @@ class Availability:
         )
         if not rows:
             raise not_offered(self._engine, service_id, None, location_id)
-        return [Candidate(*row) for _, *row in rows]
+        return [
+            Candidate(who, allowed, taken_by, timedelta(seconds=load), version)
+            for _, who, allowed, taken_by, load, version in rows
+        ]
 
     def _ask_everybody(
         self, query: str, window: Callable[[Iterable[str]], Slot], asked: dict[str, object]

@@ -14,8 +14,9 @@ since 1970, so that a month of starts is a few dozen numbers.
 
 No query a day or a slot: PostgreSQL visits the index on (staff_id, blocked) for each staff member.
 
-Lengths are used in seconds. An interval of a day or more would be added by the calendar of the
-session's time zone, in which a day has 23 hours once a year.
+Lengths are used in seconds, and come as numbers, whatever style a session writes intervals in. An
+interval of a day or more would be added by the calendar of the session's time zone, in which a day
+has 23 hours once a year.
 
 Manual: 8.17 Range Types, 9.20 Range/Multirange Functions.
 """
@@ -37,7 +38,8 @@ MEMBERS = """
       JOIN location ON location.id = staff.location_id
       JOIN service ON service.id = %(service_id)s::integer
      CROSS JOIN LATERAL (
-           SELECT make_interval(secs => date_part('epoch', duration)) AS lasts,
+           SELECT (date_part('epoch', duration) * 1000000)::bigint AS promised,
+                  make_interval(secs => date_part('epoch', duration)) AS lasts,
                   make_interval(secs => date_part('epoch', duration + buffer_after)) AS blocks,
                   make_interval(secs => date_part('epoch', buffer_before)) AS sets_up,
                   date_part('epoch', grid)::bigint AS step
@@ -154,6 +156,7 @@ _RUNS = """
             WHERE first <= of_day.limit
            ) AS run"""
 
+FARTHEST = 400  # days from a lost slot to what is offered instead
 WANTED, EARLIEST = "%(wanted)s::timestamptz", "%(earliest)s::timestamptz"
 _NOW = "%(now)s::timestamptz + make_interval(secs => date_part('epoch', {}))"
 
@@ -181,11 +184,11 @@ def runs_within(multirange: str) -> str:
     return _RUNS.format(multirange=multirange, clock=_CLOCK)
 
 
-# A row for each staff member: the time zone, the id, the name, the service's duration, its grid in
-# seconds, and for each run, in any order, its first start and a second after its last one; null
-# where there are none.
+# A row for each staff member: the time zone, the id, the name, the service's duration in
+# microseconds, its grid in seconds, and for each run, in any order, its first start and a second
+# after its last one; null where there are none.
 RUNS = f"""{TEAM}
-    SELECT time_zone, staff.id, staff.name, lasts, step,
+    SELECT time_zone, staff.id, staff.name, promised, step,
            (SELECT array_agg(ARRAY[first_start, stop])
               FROM {runs_within("free")}
              WHERE day BETWEEN %(first_day)s::integer AND %(last_day)s::integer)
@@ -195,8 +198,8 @@ RUNS = f"""{TEAM}
      ORDER BY staff.name, staff.id"""
 
 # A row for each staff member: the time zone, the id, whether the rules allow the start, the id of
-# an appointment in the way, or null, how long the appointments last that block some of the twelve
-# hours before and after, and the version of the rules.
+# an appointment in the way, or null, for how many seconds appointments last that block some of the
+# twelve hours before and after, and the version of the rules.
 CANDIDATES = f"""{TEAM}
     SELECT time_zone, staff.id,
            EXISTS (SELECT FROM {runs_within("startable")}),
@@ -204,7 +207,7 @@ CANDIDATES = f"""{TEAM}
              WHERE staff_id = staff.id AND status = 'confirmed'
                AND blocked && tstzrange({WANTED} - sets_up, {WANTED} + blocks)
              LIMIT 1),
-           (SELECT coalesce(sum(upper(during) - lower(during)), interval '0')
+           (SELECT coalesce(sum(date_part('epoch', upper(during) - lower(during))), 0)
               FROM appointment
              WHERE staff_id = staff.id AND status = 'confirmed'
                AND blocked && tstzrange({WANTED} - interval '12 hours',
@@ -214,20 +217,20 @@ CANDIDATES = f"""{TEAM}
     {startable(WANTED, WANTED)}
      ORDER BY staff.name, staff.id"""
 
-# Some rows, the best start first: the time zone, the id, the name, the service's duration, and the
-# start in seconds since 1970. Alternatives are looked for in rings around the wanted start, from
-# `inside` to `outside` seconds away: within six hours, the following week, and as far as it takes.
-# A ring is worked out only where those before it hold too few: they come in order, each is worked
-# out by itself, and the outer LIMIT stops at enough. An ORDER BY there would have all of them
-# worked out.
+# Some rows, the best start first: the time zone, the id, the name, the service's duration in
+# microseconds, and the start in seconds since 1970. Alternatives are looked for in rings around the
+# wanted start, from `inside` to `outside` seconds away: within six hours, the following week, and
+# as far as it takes. A ring is worked out only where those before it hold too few: they come in
+# order, each is worked out by itself, and the outer LIMIT stops at enough. An ORDER BY there would
+# have all of them worked out.
 NEAREST = f"""{TEAM}
     SELECT found.*
       FROM (VALUES (-1, 21600), (21600, 8 * 86400), (8 * 86400, 16 * 86400),
-                   (16 * 86400, 32 * 86400), (32 * 86400, 64 * 86400),
-                   (64 * 86400, 128 * 86400), (128 * 86400, 400 * 86400)) AS ring (inside, outside)
+                   (16 * 86400, 32 * 86400), (32 * 86400, 64 * 86400), (64 * 86400, 128 * 86400),
+                   (128 * 86400, {FARTHEST} * 86400)) AS ring (inside, outside)
      CROSS JOIN LATERAL (SELECT make_interval(secs => outside) AS radius) AS around
      CROSS JOIN LATERAL (
-           SELECT time_zone, staff.id, staff.name, lasts, start
+           SELECT time_zone, staff.id, staff.name, promised, start
            {MEMBERS}
            {startable(f"greatest({EARLIEST}, {WANTED} - radius)", f"{WANTED} + radius")}
            {FREE_TO_MOVE}

@@ -84,7 +84,10 @@ class Session:
         return self._connection
 
     def send(self, sql: str, parameters: Mapping[str, object] = NOTHING) -> None:
-        """Send a statement whose answer tells nothing, at the latest together with the next one."""
+        """Send a statement whose answer tells nothing; it travels with the next one.
+
+        In AUTOCOMMIT it is sent at once, a transaction by itself.
+        """
         self._check_open()
         if self._wire:
             self._wire.add(sql, parameters)

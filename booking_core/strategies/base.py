@@ -64,7 +64,7 @@ class Strategy:
         name: What experiments and commands call it.
         sound: Whether it is meant to be sound; exhibits say no.
         isolation: The isolation level of the booking transaction; AUTOCOMMIT where a booking is
-            one statement.
+            one `statement`. What a guard takes there is gone before the claim.
         retry: When the service tries again.
         needs: SQL statements that prepare the schema for it, without parameters.
         needs_constraint: Whether it works only with the exclusion constraint.

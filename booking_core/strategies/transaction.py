@@ -51,7 +51,8 @@ class BookingTransaction:
     def send(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
         """Send a statement whose answer tells nothing, such as one that waits for a lock.
 
-        It travels with the next statement, so it costs no round trip.
+        It travels with the next statement, so it costs no round trip. In AUTOCOMMIT it is a
+        transaction by itself, so a lock that it takes is gone before the next one runs.
 
         Args:
             sql: With parameters as psycopg writes them, `%(name)s`.
@@ -62,7 +63,7 @@ class BookingTransaction:
     def run(
         self, sql: str, parameters: Mapping[str, object] | None = None, *, last: bool = False
     ) -> Rows:
-        """Send a statement and return its rows, of integers and truth values. One round trip.
+        """Send a statement and return its rows. One round trip.
 
         Args:
             sql: With parameters as psycopg writes them, `%(name)s`.

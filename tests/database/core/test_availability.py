@@ -346,6 +346,19 @@ def test_lists_are_the_same_where_statements_are_not_prepared(desk: Desk) -> Non
     service.cancel(service.book(**desk.ask()).appointment.id)
 
 
+@pytest.mark.parametrize("style", ["iso_8601", "sql_standard", "postgres_verbose"])
+def test_lists_are_the_same_whatever_style_intervals_are_written_in(desk: Desk, style: str) -> None:
+    """It is a setting of the server's or of the database's, and may be anything."""
+    engine = desk.database.engine(connect_args={"options": f"-c intervalstyle={style}"})
+    service, plain = desk.service(engine=engine), desk.service()
+    haircut = desk.salon.services["Haircut"]
+    assert plain.free_slots(haircut, TUESDAY) == service.free_slots(haircut, TUESDAY)
+    assert plain.candidates(haircut, TEN) == service.candidates(haircut, TEN)
+    near = [each.alternatives(haircut, TEN, "Europe/Berlin") for each in (plain, service)]
+    assert near[0] == near[1]
+    engine.dispose()
+
+
 def test_what_is_no_date_service_or_staff_member_is_refused(desk: Desk) -> None:
     """Listing answers bad questions in the same words as booking does."""
     service = desk.service()
