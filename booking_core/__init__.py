@@ -15,6 +15,7 @@ stands below it, so the package can be read from the ground (`slots`, `errors`, 
 """
 
 from booking_core.booking import BookingService
+from booking_core.calendar.dates import whole_days
 from booking_core.errors import BookingConflict, BookingError, InvalidRequest, SlotBusy
 from booking_core.requests import Appointment, Booking
 from booking_core.slots import Slot
@@ -33,4 +34,5 @@ __all__ = [
     "SlotBusy",
     "Strategy",
     "Traits",
+    "whole_days",
 ]

@@ -1,6 +1,7 @@
 """One try at a request: the transaction, and what came of it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
@@ -8,33 +9,27 @@ from booking_core.calendar.rulebook import Rulebook
 from booking_core.database.appointments import find_confirmed, find_twin
 from booking_core.database.failures import OverlapRefused
 from booking_core.database.session import Session
-from booking_core.errors import SerializationFailure
-from booking_core.requests import Appointment, Booking, Request, Wish
+from booking_core.errors import InvalidRequest, SerializationFailure
+from booking_core.requests import Appointment, Booking, Key, Request
 from booking_core.strategies import Strategy
 from booking_core.strategies.transaction import BookingTransaction
 
 
+@dataclass(frozen=True, slots=True)
 class Claims:
     """Claims slots, as the strategy does it.
 
-    Args:
+    Attributes:
         engine: Where the salon's database is.
         strategy: How rivals are kept out.
         rulebook: Whose rules the requests were checked by.
         before_record: Called between check and insert.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        strategy: Strategy,
-        rulebook: Rulebook,
-        before_record: Callable[[], None],
-    ) -> None:
-        self._engine = engine
-        self._strategy = strategy
-        self._rulebook = rulebook
-        self._before_record = before_record
+    engine: Engine
+    strategy: Strategy
+    rulebook: Rulebook
+    before_record: Callable[[], None]
 
     def claim(self, request: Request) -> Booking | int:
         """Try once to claim a slot.
@@ -50,45 +45,48 @@ class Claims:
             BookingError: Any other outcome.
         """
         try:
-            with Session(self._engine, self._strategy.isolation) as session:
-                tx = BookingTransaction(session, request, self._before_record)
-                if statement := self._strategy.statement(request):
-                    self._before_record()
+            with Session(self.engine, self.strategy.isolation) as session:
+                tx = BookingTransaction(session, request, self.before_record)
+                if statement := self.strategy.statement(request):
+                    self.before_record()
                     ((appointment_id, tx.taken_by),) = tx.run(statement)
                 else:
-                    self._strategy.guard(tx)
-                    appointment_id = self._strategy.claim(tx)
+                    self.strategy.guard(tx)
+                    appointment_id = self.strategy.claim(tx)
         except OverlapRefused:
             appointment_id = None
+        except InvalidRequest:  # by its own twin, perhaps
+            if twin := self.twin(request.key):
+                return twin
+            raise
         if appointment_id is None:
-            return self.twin(request) or self._in_the_way(request, tx.taken_by)
+            return self.twin(request.key) or tx.taken_by or self.rival(request)
         who = request.staff_id, request.service_id, request.client
-        return Booking(Appointment(appointment_id, *who, request.slot))
+        return Booking(Appointment(appointment_id, *who, request.slot, client_id=request.client_id))
 
-    def _in_the_way(self, request: Request, taken_by: int | None) -> int:
-        """Return who has the slot, where nothing was stored.
+    def rival(self, request: Request) -> int:
+        """Return the id of the appointment that is in the way of a request.
 
         Raises:
             InvalidRequest: `NOT_CONFIRMED` where there is nothing left to move.
             SerializationFailure: Whatever it was, it has changed meanwhile.
         """
+        with Session(self.engine, "AUTOCOMMIT", reads_only=True) as session:
+            taken_by = BookingTransaction(session, request).rival()
+            if taken_by is None and request.moves:
+                find_confirmed(session, request.moves.id)
         if taken_by is None:
-            with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
-                taken_by = BookingTransaction(session, request).rival()
-                if taken_by is None and request.moves:
-                    find_confirmed(session, request.moves.id)
-        if taken_by is None:
-            self._rulebook.forget()
+            self.rulebook.forget(request.service_id, request.staff_id)
             raise SerializationFailure("What stood in the way has changed; try again.")
         return taken_by
 
-    def twin(self, wish: Wish) -> Booking | None:
-        """Return what an earlier request with the same idempotency key has booked, if it has.
+    def twin(self, key: Key | None) -> Booking | None:
+        """Return the answer to an earlier request with the same idempotency key, if there was one.
 
         Raises:
             InvalidRequest: `KEY_REUSED` where the earlier one asked for something else.
         """
-        if wish.key is None:
+        if key is None:
             return None
-        with Session(self._engine, "AUTOCOMMIT", reads_only=True) as session:
-            return find_twin(session, wish)
+        with Session(self.engine, "AUTOCOMMIT", reads_only=True) as session:
+            return find_twin(session, key)

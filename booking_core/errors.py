@@ -65,9 +65,6 @@ class PoolTimeout(BookingError):
     code = "POOL_TIMEOUT"
     outcome = "pool_timeout"
 
-    def __init__(self, message: str = "No database connection became free in time.") -> None:
-        super().__init__(message)
-
 
 class OutcomeUnknown(BookingError):
     """The connection was lost before PostgreSQL answered: booked or not, nobody told us.

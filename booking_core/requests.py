@@ -5,16 +5,17 @@ never changes; the service, the transaction and the strategies all read the same
 """
 
 import hashlib
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 from booking_core.invalid import InvalidRequest
-from booking_core.slots import Slot
+from booking_core.slots import FreeSlot, Slot
 
 CLIENT_LENGTH = 200  # characters of a client's name, and of an idempotency key
-# What some scripts and names can't be written without: joiners, and blanks that do not break.
-INVISIBLE = "\u200c\u200d\u00a0\u202f"
+OVERRIDES = "\u202a\u202b\u202c\u202d\u202e"  # make a text read in an order that is not its own
+FILLERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters that show nothing
 LARGEST_INTEGER = 2**31 - 1
 LARGEST_BIGINT = 2**63 - 1  # appointments are counted in 64 bits
 
@@ -29,6 +30,7 @@ class Appointment:
     client: str
     slot: Slot
     status: Literal["confirmed", "cancelled"] = "confirmed"
+    client_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,40 @@ class Booking:
     Attributes:
         appointment: As it is stored.
         attempts: How many times the transaction was tried.
-        replayed: Whether an earlier request with the same idempotency key had booked it.
+        replayed: Whether it is the answer to an earlier request with the same idempotency key.
     """
 
     appointment: Appointment
     attempts: int = 1
     replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An idempotency key: under it, one thing is asked for.
+
+    Attributes:
+        value: What the client calls the request.
+        scope: Whose key it is; two owners' keys of one value are two keys.
+        digest: A fingerprint of what is asked for.
+    """
+
+    value: str
+    scope: str
+    digest: str
+
+    @classmethod
+    def of(cls, value: object, scope: object, *asked: object) -> Self | None:
+        """Return the key of a request, if it has one.
+
+        Raises:
+            InvalidRequest: `BAD_KEY`.
+        """
+        if value is None:
+            return None
+        digest = hashlib.sha256(repr(asked).encode()).hexdigest()
+        owner = "" if scope == "" else check_text(scope, "BAD_KEY", "key's scope")
+        return cls(check_text(value, "BAD_KEY", "idempotency key"), owner, digest)
 
 
 @dataclass(frozen=True)
@@ -55,19 +85,22 @@ class Wish:
         client: Who asks.
         start: When it is to start, in UTC.
         end: When it is to end, if the client said so.
-        key: The idempotency key, if the client sent one.
-        digest: What tells it from another one with the same idempotency key; empty without one,
-            for who sends no key can't repeat it.
+        key: Under which key, if under one.
         moves: The appointment that is rescheduled; none where a new one is booked.
+        client_id: Who asks, where clients have ids.
+        location_id: Where; wherever somebody works if None.
+        refused: What the client has turned down.
     """
 
     service_id: int
     client: str
     start: datetime
     end: datetime | None = None
-    key: str | None = None
-    digest: str = ""
+    key: Key | None = None
     moves: Appointment | None = None
+    client_id: str | None = None
+    location_id: int | None = None
+    refused: tuple[FreeSlot, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +111,7 @@ class Request(Wish):
         staff_id: Whose calendar.
         slot: What the client is promised.
         blocked: The slot and its buffers: what must not overlap.
-        rules_version: Of the rules that allow it, as the rulebook counts.
+        rules_version: Of the rules that allow it.
     """
 
     staff_id: int
@@ -89,31 +122,24 @@ class Request(Wish):
     @property
     def parameters(self) -> dict[str, object]:
         """All of it, as parameters of a statement: `Strategy.statement` says which there are."""
-        return {
-            "staff_id": self.staff_id,
-            "service_id": self.service_id,
-            "client": self.client,
+        key, moves = self.key, self.moves
+        return vars(self) | {
             "starts": self.slot.start,
             "ends": self.slot.end,
             "blocked_from": self.blocked.start,
             "blocked_until": self.blocked.end,
-            "key": self.key,
-            "digest": self.digest,
-            "moved_id": self.moves.id if self.moves else None,
-            "moved_from": self.moves.staff_id if self.moves else None,
-            "rules_version": self.rules_version,
+            "key": key.value if key else None,
+            "key_scope": key.scope if key else "",
+            "digest": key.digest if key else "",
+            "moved_id": moves.id if moves else None,
+            "moved_from": moves.staff_id if moves else None,
+            "moved_start": moves.slot.start if moves else None,
         }
 
     @property
     def staff_ids(self) -> list[int]:
         """The calendars that are touched, in the one order in which guards are taken."""
-        touched = {self.staff_id} | ({self.moves.staff_id} if self.moves else set())
-        return sorted(touched)
-
-
-def digest(*asked: object) -> str:
-    """Return a fingerprint of what a client asked for."""
-    return hashlib.sha256(repr(asked).encode()).hexdigest()
+        return sorted({self.staff_id, (self.moves or self).staff_id})
 
 
 def check_id(value: object, code: str, what: str, largest: int = LARGEST_INTEGER) -> int:
@@ -128,23 +154,31 @@ def check_id(value: object, code: str, what: str, largest: int = LARGEST_INTEGER
 
 
 def check_text(value: object, code: str, what: str) -> str:
-    """Return a text of 1 to 200 printable characters, without blanks around it.
+    """Return a text of 1 to 200 characters, without blanks around it.
+
+    Whatever people's names are written with is let in: blanks of any width, joiners, marks of the
+    writing direction. Left out is what no name needs and what makes it read as another one.
 
     Raises:
-        InvalidRequest: With `code`, where it is empty, too long or not printable.
+        InvalidRequest: With `code`, where nothing is seen of it, it is too long, or has control
+            characters, halves of a character or overrides of the writing direction.
     """
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not any(map(_is_seen, value)):
         raise InvalidRequest(code, f"The {what} is empty; {shortened(value)} was given.")
     clean = value.strip()
     if len(clean) > CLIENT_LENGTH:
-        raise InvalidRequest(
-            code, f"The {what} has {len(clean)} characters; {CLIENT_LENGTH} are allowed."
-        )
-    if not clean.isprintable() and not all(
-        character.isprintable() or character in INVISIBLE for character in clean
-    ):
-        raise InvalidRequest(code, f"The {what} {shortened(clean)} has unprintable characters.")
+        raise InvalidRequest(code, f"The {what} has {len(clean)} of {CLIENT_LENGTH} characters.")
+    for character in "" if clean.isprintable() else clean:
+        if unicodedata.category(character) in {"Cc", "Cs"} or character in OVERRIDES:
+            wrong = f"has the character U+{ord(character):04X}, which is none of a name"
+            raise InvalidRequest(code, f"The {what} {shortened(clean)} {wrong}.")
     return clean
+
+
+def _is_seen(character: str) -> bool:
+    """Whether somebody who reads a text sees the character."""
+    kind = unicodedata.category(character)
+    return kind[0] not in "ZM" and kind not in {"Cf", "Cc", "Cs"} and character not in FILLERS
 
 
 def shortened(value: object) -> str:

@@ -26,8 +26,8 @@ class RetryPolicy:
 
     def pause(self, attempt: int, source: Random) -> float:
         """Return the seconds to wait after the given try (1 is the first)."""
-        doublings = min(attempt - 1, 30)  # beyond that only the float would grow
-        return source.uniform(0, min(self.longest_pause, self.first_pause * 2**doublings))
+        growth = 2 ** min(attempt - 1, 30)  # beyond that only the float would grow
+        return source.uniform(0, min(self.longest_pause, self.first_pause * growth))
 
 
 # For locks that answer "taken" at once: about five seconds on average, then `busy`.

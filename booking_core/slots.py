@@ -17,6 +17,8 @@ from zoneinfo import ZoneInfo
 
 from booking_core.invalid import InvalidRequest
 
+DAY = timedelta(days=1)
+SECOND = timedelta(seconds=1)
 TICK = timedelta(microseconds=1)  # the smallest step, PostgreSQL's and Python's
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # from which PostgreSQL's date_part('epoch', …) counts
 USABLE_YEARS = range(1000, 9000)  # far enough from both ends for any arithmetic
@@ -42,11 +44,8 @@ class Slot:
         object.__setattr__(self, "start", in_utc(self.start))
         object.__setattr__(self, "end", in_utc(self.end))
         if self.end <= self.start:
-            raise InvalidRequest(
-                "END_BEFORE_START",
-                f"The end {self.end.isoformat()} must come after the start "
-                f"{self.start.isoformat()}.",
-            )
+            start, end = self.start.isoformat(), self.end.isoformat()
+            raise InvalidRequest("END_BEFORE_START", f"The end {end} must come after {start}.")
 
     def __str__(self) -> str:
         return f"{self.start:%Y-%m-%d %H:%M}-{self.end:%H:%M} UTC"
@@ -58,6 +57,13 @@ class Slot:
     def contains(self, other: Self) -> bool:
         """Whether every instant of the other lies in this one."""
         return self.start <= other.start and other.end <= self.end
+
+    def without(self, hole: Self) -> list[Self]:
+        """Return what a hole leaves of it, in order."""
+        if not self.overlaps(hole):
+            return [self]
+        ends = (self.start, hole.start), (hole.end, self.end)
+        return [type(self)(start, end) for start, end in ends if start < end]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +79,6 @@ class FreeSlot:
     staff: str
     slot: Slot
     time_zone: str
-
-    @classmethod
-    def starting(
-        cls, seconds: int, duration: timedelta, staff_id: int, staff: str, time_zone: str
-    ) -> Self:
-        """Return the free slot that starts so many seconds after the beginning of 1970."""
-        start = datetime.fromtimestamp(seconds, UTC)
-        return cls(staff_id, staff, Slot(start, start + duration), time_zone)
 
     @property
     def local_start(self) -> datetime:
@@ -111,12 +109,14 @@ class FreeTime:
     def __len__(self) -> int:
         return sum(map(len, self.runs))
 
+    def slot(self, at: int) -> FreeSlot:
+        """Return the free slot that starts so many seconds after the beginning of 1970."""
+        slot = Slot(EPOCH + at * SECOND, EPOCH + at * SECOND + self.duration)
+        return FreeSlot(self.staff_id, self.staff, slot, self.time_zone)
+
     def slots(self) -> Iterator[FreeSlot]:
         """Yield the free slots, in order."""
-        for seconds in chain(*self.runs):
-            yield FreeSlot.starting(
-                seconds, self.duration, self.staff_id, self.staff, self.time_zone
-            )
+        return map(self.slot, chain(*self.runs))
 
 
 def in_utc(moment: datetime) -> datetime:
@@ -130,11 +130,8 @@ def in_utc(moment: datetime) -> datetime:
         raise InvalidRequest("NOT_A_DATETIME", f"{moment!r} is not a datetime.")
     # Most often it is in UTC already; to ask a time zone takes its time.
     if moment.tzinfo is not UTC and moment.utcoffset() is None:
-        raise InvalidRequest(
-            "NAIVE_DATETIME",
-            f"{moment.isoformat()} has no time zone; say which instant is meant, "
-            "for example 2030-01-07T09:00+00:00.",
-        )
+        said = f"{moment.isoformat()} has no time zone, such as +00:00 at its end; say which one."
+        raise InvalidRequest("NAIVE_DATETIME", said)
     if moment.year not in USABLE_YEARS:
         raise InvalidRequest("OUT_OF_RANGE", f"{moment.isoformat()} is no usable date.")
     return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
@@ -143,17 +140,34 @@ def in_utc(moment: datetime) -> datetime:
 def instant(day: date, wall: time, zone: ZoneInfo) -> datetime:
     """Return the instant, in UTC, at which a wall clock in `zone` shows `day` and `wall`.
 
-    As RFC 5545 (section 3.3.5) reads local times: one that occurs twice, in autumn, means the
-    first; one that never occurs, in spring, is read with the offset before the gap, so 02:30
-    becomes 03:30. That is what `fold=0` does (PEP 495). PostgreSQL's AT TIME ZONE would take
-    the later of the two in autumn.
+    One that occurs twice, in autumn, means the first (RFC 5545, section 3.3.5; PEP 495, fold 0).
+    One that never occurs, in spring, means the moment of the change, whether something begins or
+    ends there: so later on the wall is never earlier in time, and what lies in the gap is empty.
     """
-    return datetime.combine(day, wall, tzinfo=zone).replace(fold=0).astimezone(UTC)
+    local = datetime.combine(day, wall, tzinfo=zone).replace(fold=0)
+    moment = local.astimezone(UTC)
+    if moment.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None):
+        return moment
+    # In a gap, the offsets before and after the change lead to either side of it.
+    return change(local.replace(fold=1).astimezone(UTC), moment, zone)
+
+
+def change(earlier: datetime, later: datetime, zone: ZoneInfo) -> datetime:
+    """Return the one moment between two instants at which the clocks change, to the second."""
+    earlier, later = earlier.replace(microsecond=0), later.replace(microsecond=0)
+    before = earlier.astimezone(zone).utcoffset()
+    while later - earlier > SECOND:
+        middle = earlier + (later - earlier) // (2 * SECOND) * SECOND
+        if middle.astimezone(zone).utcoffset() == before:
+            earlier = middle
+        else:
+            later = middle
+    return later
 
 
 def seconds(moment: datetime) -> int:
     """Return how many seconds after the beginning of 1970 an instant is, parts of one left out."""
-    return (moment - EPOCH) // timedelta(seconds=1)
+    return (moment - EPOCH) // SECOND
 
 
 def merge(slots: Iterable[Slot]) -> list[Slot]:
@@ -169,27 +183,7 @@ def merge(slots: Iterable[Slot]) -> list[Slot]:
 
 def subtract(slots: Iterable[Slot], holes: Iterable[Slot]) -> list[Slot]:
     """Return the instants of `slots` that lie in none of `holes`, as disjoint slots in order."""
-    holes = merge(holes)
-    rest: list[Slot] = []
-    for slot in merge(slots):
-        start = slot.start
-        for hole in holes:
-            if hole.end <= start:
-                continue
-            if hole.start >= slot.end:
-                break
-            if hole.start > start:
-                rest.append(Slot(start, hole.start))
-            start = hole.end
-        if start < slot.end:
-            rest.append(Slot(start, slot.end))
+    rest = merge(slots)
+    for hole in holes:
+        rest = [part for slot in rest for part in slot.without(hole)]
     return rest
-
-
-def on_grid(moment: datetime, grid: timedelta, zone: ZoneInfo) -> bool:
-    """Whether the wall clock in `zone` shows a whole multiple of `grid` since midnight.
-
-    So a wall time that occurs twice has two starts, one that never occurs has none.
-    """
-    wall = moment.astimezone(zone).replace(tzinfo=None)
-    return not (wall - datetime.combine(wall, time())) % grid

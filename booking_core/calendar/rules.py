@@ -6,63 +6,110 @@ soon (minimum notice) nor too far away (horizon), and when what it blocks, that 
 before it, the slot and the buffer after it, overlaps nothing that another appointment blocks.
 Buffers are time between appointments; they may reach out of a shift or into a break.
 
-Booking asks `Calendar.check` about one slot. Listing goes by the same rules in the database
-(`availability`), so what is offered can be booked and what can't isn't offered. Whether somebody
-else was faster is for the strategy to say.
+`Calendar.starts` says when a service may begin. Whoever lists takes all of them, whoever books asks
+whether one is among them, so what is offered can be booked and what can't isn't offered. Whether
+somebody else was faster is for the strategy to say.
 
-So the rules are written twice, here and in SQL (`free_time`), and a test compares the two. One of
-them alone would not do. In SQL they would cost every booking a second query, or their evaluation
-while a lock is held; here they are in memory. In Python a list would have to fetch the rules of
-a whole team, and whoever has lost a slot all that is booked until something is free, however far
-that is: more than one query, and `bench availability` shows what the sweep over it costs.
+Hours belong to the date on which they begin. More hours never take a start away, and a break never
+opens one: each shift is cut by its own breaks alone, and a wall clock that jumps leaves out what it
+jumps over (`slots.instant`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from zoneinfo import ZoneInfo
 
+from booking_core.calendar.grid import from_midnight, from_opening
 from booking_core.invalid import InvalidRequest
-from booking_core.slots import Slot, in_utc, instant, on_grid, subtract
+from booking_core.requests import Appointment
+from booking_core.slots import DAY, SECOND, TICK, Slot, in_utc, instant, merge, seconds, subtract
 
-DAY = timedelta(days=1)
+A_MONDAY = date(1, 1, 1)
 
 
-class WeeklyHours(NamedTuple):
-    """A shift or a break, every week, on the wall clock of the location."""
+class Hours(NamedTuple):
+    """A shift or a break on the wall clock of the location, once or again and again.
 
-    weekday: int
+    It holds on the date `first` and every so many `weeks` after it, until `last`. Where several
+    hold on one date, those do that began last, and of these those that end first; so what is said
+    of one date or of a season stands above the weekly hours, which began long ago.
+
+    Attributes:
+        kind: "shift", "break", or "closed" where there is none of them.
+        starts: When it begins.
+        ends: When it ends, on the next date where that is not later; a break that ends when it
+            begins is none.
+    """
+
+    first: date
     kind: str
     starts: time
     ends: time
+    last: date = date.max
+    weeks: int = 1
+
+    @classmethod
+    def weekly(cls, weekday: int, kind: str, starts: time, ends: time) -> Self:
+        """Return what holds every week; Monday is 0."""
+        return cls(A_MONDAY + weekday * DAY, kind, starts, ends)
+
+    @property
+    def overnight(self) -> bool:
+        """Whether it ends on the next date."""
+        return self.ends < self.starts or (self.ends == self.starts and self.kind == "shift")
+
+    def on(self, day: date, zone: ZoneInfo) -> list[Slot]:
+        """Return its instants, where it begins on a date; none where it is empty."""
+        start = instant(day, self.starts, zone)
+        end = instant(day + self.overnight * DAY, self.ends, zone)
+        return [Slot(start, end)] if start < end else []
 
 
-def shifts(
-    hours: Iterable[WeeklyHours], zone: ZoneInfo, first: date, last: date, kind: str = "shift"
-) -> Iterator[Slot]:
-    """Yield the instants of the shifts (or breaks) that may touch these days."""
-    day = first - DAY  # a shift of the day before may reach past midnight
-    while day <= last:
-        for each in hours:
-            if each.kind == kind and each.weekday == day.weekday():
-                overnight = DAY if each.ends <= each.starts else timedelta()
-                start = instant(day, each.starts, zone)
-                end = instant(day + overnight, each.ends, zone)
-                if start < end:  # the gap in spring can swallow one
-                    yield Slot(start, end)
-        day += DAY
+def _in_force(hours: Sequence[Hours], day: date) -> list[Hours]:
+    """Return the hours that hold on a date."""
+    held = [
+        each
+        for each in hours
+        if each.first <= day <= each.last and (day - each.first).days % (7 * each.weeks) == 0
+    ]
+    above = max(((each.first, date.max - each.last) for each in held), default=None)
+    return [each for each in held if (each.first, date.max - each.last) == above]
 
 
 # People share their hours, and the same dates are asked for again and again.
 @lru_cache(maxsize=2_000)
-def working(
-    hours: tuple[WeeklyHours, ...], zone: ZoneInfo, first: date, last: date
-) -> tuple[Slot, ...]:
+def shifts(
+    hours: tuple[Hours, ...], zone: ZoneInfo, first: date, last: date
+) -> tuple[tuple[Slot, Sequence[Slot]], ...]:
+    """Return the shifts that may touch these days, each with what its breaks leave of it.
+
+    A break after midnight may be filed under the date on which it is, or under the one on which
+    the night shift begins in which it lies.
+    """
+    days = [first + number * DAY for number in range(-2, (last - first).days + 2)]
+    held = {day: _in_force(hours, day) for day in days}
+    breaks = {day: [each for each in rows if each.kind == "break"] for day, rows in held.items()}
+    pauses = {
+        day: [it for each in rows for it in each.on(day, zone)] for day, rows in breaks.items()
+    }
+    found = []
+    for before, day, after in zip(days, days[1:], days[2:], strict=False):
+        for shift in held[day]:
+            if shift.kind == "shift":
+                around = pauses[before] + pauses[day] + pauses[after]
+                if shift.overnight:
+                    around += [late for each in breaks[day] for late in each.on(after, zone)]
+                found += [(it, subtract([it], around)) for it in shift.on(day, zone)]
+    return tuple(found)
+
+
+@lru_cache(maxsize=2_000)
+def working(hours: tuple[Hours, ...], zone: ZoneInfo, first: date, last: date) -> tuple[Slot, ...]:
     """Return the shifts less the breaks around these days, disjoint and in order."""
-    breaks = shifts(hours, zone, first, last, "break")
-    return tuple(subtract(shifts(hours, zone, first, last), breaks))
+    return tuple(merge(part for _, left in shifts(hours, zone, first, last) for part in left))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +119,10 @@ class Service:
     Attributes:
         duration: Of what the client is promised.
         buffer_after: How long nothing else may be booked after it.
-        grid: The distance between possible starts, counted from midnight on the wall.
+        grid: The distance between possible starts.
         buffer_before: How long nothing else may be booked before it, for setting up.
+        grid_from_opening: Whether the grid counts from the beginning of the shift, instead of from
+            midnight on the wall.
     """
 
     id: int
@@ -82,6 +131,16 @@ class Service:
     buffer_after: timedelta
     grid: timedelta
     buffer_before: timedelta = timedelta()
+    grid_from_opening: bool = False
+
+    def as_booked(self, moves: Appointment | None) -> Self:
+        """Return the service as it is for an appointment that is moved: it keeps its length."""
+        return replace(self, duration=moves.slot.end - moves.slot.start) if moves else self
+
+    @property
+    def blocks(self) -> timedelta:
+        """How long must be free: as long as it takes, and its buffers."""
+        return self.buffer_before + self.duration + self.buffer_after
 
     def slot(self, start: datetime) -> Slot:
         """Return what the client is promised."""
@@ -103,7 +162,9 @@ class Calendar:
         hours: Shifts and breaks.
         off: Time off.
         closed: When the location is closed.
-        version: Of the rules, as the rulebook counts.
+        notice_days: In place of the notice, how many dates must begin before a slot's.
+        horizon_days: In place of the horizon, how many dates after today's can be booked.
+        version: Of these rules and of the service with which they were read.
     """
 
     staff_id: int
@@ -111,27 +172,67 @@ class Calendar:
     zone: ZoneInfo
     minimum_notice: timedelta
     horizon: timedelta
-    hours: tuple[WeeklyHours, ...]
+    hours: tuple[Hours, ...]
     off: Sequence[Slot] = ()
     closed: Sequence[Slot] = ()
     location_id: int = 0
+    notice_days: int | None = None
+    horizon_days: int | None = None
     version: int = 0
 
-    def shifts(self, window: Slot, kind: str = "shift") -> Iterator[Slot]:
-        """Yield the instants of the shifts (or breaks) that may touch the window."""
-        return shifts(self.hours, self.zone, *self._days(window), kind)
-
-    def open(self, window: Slot) -> Sequence[Slot]:
-        """Return the working hours around the window, less time off and closed days."""
-        days = working(self.hours, self.zone, *self._days(window))
+    def open(self, earliest: datetime, latest: datetime) -> Sequence[Slot]:
+        """Return the working hours around a window, less time off and closed days."""
+        days = working(self.hours, self.zone, *self._days(earliest, latest))
         return subtract(days, [*self.off, *self.closed]) if self.off or self.closed else days
 
-    def _days(self, window: Slot) -> tuple[date, date]:
-        """Return dates on the wall around the window, one more at either end: a date can jump."""
-        return (
-            window.start.astimezone(self.zone).date() - DAY,
-            window.end.astimezone(self.zone).date() + DAY,
-        )
+    def covers(self, slot: Slot) -> bool:
+        """Whether the slot lies wholly inside the open hours."""
+        return any(piece.contains(slot) for piece in self.open(slot.start, slot.end))
+
+    def bookable(self, now: datetime) -> tuple[datetime, datetime]:
+        """Return the first and the last instant at which something may start."""
+        today = now.astimezone(self.zone).date()
+        first, last = now + self.minimum_notice, now + self.horizon
+        if self.notice_days is not None:
+            first = max(now, instant(today + self.notice_days * DAY, time(), self.zone))
+        if self.horizon_days is not None:
+            last = instant(today + (self.horizon_days + 1) * DAY, time(), self.zone) - TICK
+        return first, last
+
+    def starts(
+        self, service: Service, earliest: datetime, latest: datetime, now: datetime
+    ) -> list[range]:
+        """Return the starts between two instants, both included, that the rules allow, in order.
+
+        Other appointments are not looked at.
+        """
+        soonest, farthest = self.bookable(now)
+        earliest, latest = max(earliest, soonest), min(latest, farthest)
+        if earliest > latest:
+            return []
+        runs: list[range] = []
+        for piece in self.open(earliest, latest + service.duration):
+            first = max(earliest, piece.start)
+            last = min(latest, piece.end - service.duration)
+            if first <= last:
+                runs += self._on_grid(service, first, last)
+        return runs
+
+    def _on_grid(self, service: Service, earliest: datetime, latest: datetime) -> list[range]:
+        """Return the starts on the service's grid between two instants, both included."""
+        first, last = seconds(earliest + SECOND - TICK), seconds(latest)
+        if service.grid_from_opening:
+            days = self._days(earliest, latest)
+            opening = (shift for shift, _ in shifts(self.hours, self.zone, *days))
+            runs = from_opening(service.grid, opening, first, last)
+        else:
+            runs = from_midnight(service.grid, self.zone, first, last)
+        return [run for run in runs if run]
+
+    def _days(self, earliest: datetime, latest: datetime) -> tuple[date, date]:
+        """Return dates on the wall around a window, one more at either end: a date can jump."""
+        first, last = (each.astimezone(self.zone).date() for each in (earliest, latest))
+        return first - DAY, last + DAY
 
     def check(self, service: Service, slot: Slot, now: datetime) -> None:
         """Make sure that the rules allow the slot; other appointments are not looked at.
@@ -139,33 +240,38 @@ class Calendar:
         Raises:
             InvalidRequest: They don't; `code` and message name the first rule that is broken.
         """
-        if slot.end - slot.start != service.duration:
-            raise InvalidRequest(
-                "WRONG_DURATION", f"{service.name} takes {service.duration}, {slot} does not."
-            )
-        now = in_utc(now)
-        allowed = (
-            now + self.minimum_notice <= slot.start <= now + self.horizon
-            and on_grid(slot.start, service.grid, self.zone)
-            and any(shift.contains(slot) for shift in self.open(slot))
-        )
-        if not allowed:
-            raise InvalidRequest(*self._refusal(service, slot, now))
+        if refusal := self.refusal(service, slot, in_utc(now)):
+            raise refusal
 
-    def _refusal(self, service: Service, slot: Slot, now: datetime) -> tuple[str, str]:
-        start = f"{slot.start.astimezone(self.zone):%Y-%m-%d %H:%M %Z}"
+    def refusal(self, service: Service, slot: Slot, now: datetime) -> InvalidRequest | None:
+        """Return why the rules don't allow the slot, where they don't."""
+        if slot.end - slot.start != service.duration:
+            return InvalidRequest("WRONG_DURATION", f"{slot} does not take {service.duration}.")
+        if self.starts(service, slot.start, slot.start, now):
+            return None
+        return InvalidRequest(*self._reason(service, slot, now))
+
+    def _reason(self, service: Service, slot: Slot, now: datetime) -> tuple[str, str]:
+        start = self._wall(slot.start)
+        earliest, latest = self.bookable(now)
         if slot.start < now:
             return "IN_THE_PAST", f"{start} is in the past."
-        if slot.start < now + self.minimum_notice:
-            return "TOO_SOON", f"{start} is too soon; book at least {self.minimum_notice} ahead."
-        if slot.start > now + self.horizon:
-            return "TOO_FAR_AHEAD", f"{start} is too far ahead; book at most {self.horizon} ahead."
+        if slot.start < earliest:
+            return "TOO_SOON", f"{start} is too soon; book from {self._wall(earliest)} on."
+        if slot.start > latest:
+            return "TOO_FAR_AHEAD", f"{start} is too far ahead; book until {self._wall(latest)}."
         if any(slot.overlaps(off) for off in self.off):
             return "TIME_OFF", f"{self.staff} is off at {start}."
         if any(slot.overlaps(closed) for closed in self.closed):
             return "CLOSED", f"The place where {self.staff} works is closed at {start}."
-        if any(slot.overlaps(pause) for pause in self.shifts(slot, "break")):
+        around = shifts(self.hours, self.zone, *self._days(slot.start, slot.end))
+        pauses = (pause for shift, left in around for pause in subtract([shift], left))
+        if any(slot.overlaps(pause) for pause in pauses):
             return "IN_A_BREAK", f"{slot} runs into a break of {self.staff}."
-        if not on_grid(slot.start, service.grid, self.zone):
-            return "OFF_GRID", f"{service.name} starts every {service.grid}; {start} is in between."
+        if not self._on_grid(service, slot.start, slot.start):
+            counted = "the beginning of the shift" if service.grid_from_opening else "midnight"
+            return "OFF_GRID", f"{start} is in between: it is every {service.grid} from {counted}."
         return "OUTSIDE_HOURS", f"{slot} lies outside the working hours of {self.staff}."
+
+    def _wall(self, moment: datetime) -> str:
+        return f"{moment.astimezone(self.zone):%Y-%m-%d %H:%M %Z}"

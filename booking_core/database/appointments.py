@@ -1,14 +1,40 @@
 """Appointments that are stored, and how to find them."""
 
+# ruff: noqa: S608 - what is put together here is ours; values are parameters
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
 from booking_core.database.session import Session
 from booking_core.invalid import InvalidRequest
-from booking_core.requests import LARGEST_BIGINT, Appointment, Booking, Wish, check_id
+from booking_core.requests import LARGEST_BIGINT, Appointment, Booking, Key, check_id
 from booking_core.slots import Slot
 
-BY = """
-    SELECT request_digest, id, staff_id, service_id, client, lower(during), upper(during), status
-      FROM appointment WHERE {} = %(it)s"""
-BY_ID, BY_KEY = BY.format("id"), BY.format("idempotency_key")
+STORED = "id, staff_id, service_id, client, lower(during), upper(during), status, client_id"
+BY_ID = f"SELECT {STORED} FROM appointment WHERE id = %(id)s"
+# What was booked under a key, or moved or cancelled.
+BY_KEY = f"""
+    SELECT {STORED}, request_digest FROM appointment
+     WHERE key_scope = %(scope)s AND idempotency_key = %(key)s
+     UNION ALL
+    SELECT {STORED}, change.request_digest
+      FROM change JOIN appointment ON appointment.id = appointment_id
+     WHERE change.key_scope = %(scope)s AND change.idempotency_key = %(key)s"""
+UPCOMING = f"""
+    SELECT {STORED} FROM appointment
+     WHERE status = 'confirmed' AND upper(during) > %(now)s
+       AND coalesce(staff_id = %(staff_id)s::integer, true)
+     ORDER BY lower(during), id"""
+NOTE = """
+    INSERT INTO change (key_scope, idempotency_key, request_digest, appointment_id)
+    VALUES (%(scope)s, %(key)s, %(digest)s, %(id)s) RETURNING 1"""
+FORGET = """
+    WITH booked AS (
+         UPDATE appointment SET idempotency_key = NULL
+          WHERE idempotency_key IS NOT NULL AND created_at < %(before)s RETURNING 1),
+    changed AS (DELETE FROM change WHERE created_at < %(before)s RETURNING 1)
+    SELECT (SELECT count(*) FROM booked) + (SELECT count(*) FROM changed)"""
 
 
 def check_appointment_id(appointment_id: object) -> None:
@@ -27,8 +53,8 @@ def find(session: Session, appointment_id: int) -> Appointment:
         InvalidRequest: `UNKNOWN_APPOINTMENT`.
     """
     check_appointment_id(appointment_id)
-    for _, found in _stored(session, BY_ID, appointment_id):
-        return found
+    for row in session.run(BY_ID, {"id": appointment_id}):
+        return _stored(row)
     raise InvalidRequest("UNKNOWN_APPOINTMENT", f"There is no appointment {appointment_id}.")
 
 
@@ -46,24 +72,36 @@ def find_confirmed(session: Session, appointment_id: int) -> Appointment:
     return found
 
 
-def find_twin(session: Session, wish: Wish) -> Booking | None:
-    """Return what an earlier request with the same idempotency key has booked, if it has.
+def find_twin(session: Session, key: Key) -> Booking | None:
+    """Return the answer to an earlier request with the same idempotency key, if there was one.
 
     Raises:
         InvalidRequest: `KEY_REUSED` where the earlier one asked for something else.
     """
-    for digest, found in _stored(session, BY_KEY, wish.key):
-        if digest != wish.digest:
-            raise InvalidRequest("KEY_REUSED", f"The key {wish.key!r} belongs to another request.")
-        return Booking(found, replayed=True)
+    for *row, digest in session.run(BY_KEY, {"scope": key.scope, "key": key.value}):
+        if digest != key.digest:
+            raise InvalidRequest("KEY_REUSED", f"The key {key.value!r} belongs to another request.")
+        return Booking(_stored(row), replayed=True)
     return None
 
 
-def _stored(session: Session, query: str, it: object) -> list[tuple[str, Appointment]]:
-    """Return what is stored, with the digest of what was asked for."""
-    return [
-        (digest, Appointment(each, staff_id, service_id, client, Slot(start, end), status))
-        for digest, each, staff_id, service_id, client, start, end, status in session.run(
-            query, {"it": it}
-        )
-    ]
+def find_upcoming(session: Session, now: datetime, staff_id: int | None) -> list[Appointment]:
+    """Return the confirmed appointments that are not over, of one staff member or all."""
+    return [_stored(row) for row in session.run(UPCOMING, {"now": now, "staff_id": staff_id})]
+
+
+def note(session: Session, key: Key | None, appointment_id: int) -> None:
+    """Remember under which key an appointment was cancelled, or left where it was."""
+    if key:
+        asked = {"scope": key.scope, "key": key.value, "digest": key.digest}
+        session.run(NOTE, asked | {"id": appointment_id})
+
+
+def forget_keys(session: Session, before: datetime) -> int:
+    """Forget the keys of requests from before an instant; return how many there were."""
+    return int(session.run(FORGET, {"before": before})[0][0])
+
+
+def _stored(row: Sequence[Any]) -> Appointment:
+    appointment_id, staff_id, service_id, client, start, end, *rest = row
+    return Appointment(appointment_id, staff_id, service_id, client, Slot(start, end), *rest)

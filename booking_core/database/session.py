@@ -7,7 +7,6 @@ or to hold it back: then each statement goes through SQLAlchemy and such a curso
 
 from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, Literal, Self
 
 import psycopg
@@ -43,8 +42,7 @@ class Session:
         try:
             self._pooled = self._engine.raw_connection()
         except (psycopg.Error, exc.SQLAlchemyError) as error:
-            self._explain(error, sent_commit=False)
-            raise
+            raise explain(error, sent_commit=False) or error from error
         driver: psycopg.Connection[Any] = self._pooled.driver_connection  # type: ignore[assignment]
         if driver.cursor_factory is psycopg.Cursor:
             self._wire = Wire(driver, self._pooled.info, autocommit=self._autocommit)
@@ -52,12 +50,7 @@ class Session:
                 self._wire.add(f"BEGIN ISOLATION LEVEL {self._isolation}")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
             if error is None:
                 self._commit()
@@ -66,7 +59,8 @@ class Session:
         finally:
             sent_commit = self._sent_commit or (self._wire is not None and self._wire.sent_commit)
             self._give_back()
-        self._explain(error, sent_commit=sent_commit and not self._reads_only)
+        if explanation := explain(error, sent_commit=sent_commit and not self._reads_only):
+            raise explanation from error
         if error and kind is None:
             raise error  # COMMIT's own, and a fault of ours
 
@@ -118,10 +112,7 @@ class Session:
 
     def _check_open(self) -> None:
         if self._ended:
-            raise RuntimeError(
-                "The transaction has been committed together with its last statement. Where "
-                "something is to be sent afterwards, leave out last=True."
-            )
+            raise RuntimeError("It was committed with its last statement; leave out last=True.")
 
     def _commit(self) -> None:
         if self._wire:
@@ -141,9 +132,3 @@ class Session:
             if self._wire and not self._wire.idle:
                 lent.invalidate()
             lent.close()
-
-    @staticmethod
-    def _explain(error: BaseException | None, *, sent_commit: bool) -> None:
-        """Raise what an error of the driver's means; return where it is a fault of ours."""
-        if explanation := explain(error, sent_commit=sent_commit):
-            raise explanation from error

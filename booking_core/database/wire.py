@@ -16,20 +16,14 @@ Manual: 32.5 Pipeline Mode; 55.2.3 Extended Query. psycopg's: `psycopg.pq`, libp
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from psycopg import Connection
-from psycopg.abc import PQGen
+from psycopg import Connection, errors
+from psycopg.abc import Buffer, PQGen
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import (
-    Diagnostic,
-    InFailedSqlTransaction,
-    OperationalError,
-    ProgrammingError,
-    error_from_result,
-)
 from psycopg.generators import fetch, send
 from psycopg.pq import DiagnosticField, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
@@ -61,7 +55,7 @@ class Prepared:
     generation: int = 0
     ended: bool = False
 
-    def hear(self, notice: Diagnostic) -> None:
+    def hear(self, notice: errors.Diagnostic) -> None:
         """Listen to what the server says without having been asked."""
         self.ended |= notice.severity_nonlocalized == "FATAL"
 
@@ -89,7 +83,7 @@ class Wire:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._encoding = connection.info.encoding
-        self._adapter = Transformer(connection)  # of parameters and rows
+        self._adapter = Transformer(connection)  # of rows, and of parameters of rarer kinds
         self._added: list[Statement] = []
         if Wire not in known:
             known[Wire] = Prepared()
@@ -132,10 +126,10 @@ class Wire:
                 results = self._connection.wait(self._exchange(statements))
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
-                raise error_from_result(result, self._encoding)
+                raise errors.error_from_result(result, self._encoding)
         if statements[-1][0] == COMMIT and results[-1].command_status != b"COMMIT":
             # PostgreSQL's answer to COMMIT where a statement had failed and was overlooked.
-            raise InFailedSqlTransaction("a statement failed, so all was rolled back")
+            raise errors.InFailedSqlTransaction("a statement failed, so all was rolled back")
         answer = results[-2] if commit and len(results) > 1 else results[-1]
         self._adapter.set_pgresult(answer)
         return self._adapter.load_rows(0, answer.ntuples, tuple)
@@ -147,6 +141,20 @@ class Wire:
         if in_step and self._pgconn.transaction_status in OPEN:
             self._connection.wait(self._exchange([(ROLLBACK, NOTHING)]))
 
+    def _dump(self, value: object) -> Buffer | None:
+        """Write a parameter. The commonest kinds are written here, in half the time."""
+        if value is None:
+            return None
+        if isinstance(value, str) and "\0" not in value:
+            return value.encode(self._encoding)
+        if type(value) is int:
+            return b"%d" % value
+        if isinstance(value, list) and all(type(each) is int for each in value):
+            return b"{%b}" % b",".join(b"%d" % each for each in value)
+        if isinstance(value, datetime):
+            return value.isoformat().encode()
+        return self._adapter.dump_sequence([value], [PyFormat.TEXT])[0]
+
     def _exchange(self, statements: Sequence[Statement]) -> PQGen[list[PGresult]]:
         """Send statements, prepared where they are not yet, and return one result for each.
 
@@ -156,12 +164,11 @@ class Wire:
         self._pgconn.consume_input()
         self._pgconn.is_busy()  # reads what came in
         if self._prepared.ended:
-            raise OperationalError("the server has ended the session")
+            raise errors.OperationalError("the server has ended the session")
         written = []
         for sql, parameters in statements:
             text, name, names = _written(sql, self._encoding)
-            values = [parameters[each] for each in names]
-            dumped = self._adapter.dump_sequence(values, [PyFormat.TEXT] * len(names))
+            dumped = [self._dump(parameters[each]) for each in names]
             written.append((sql, text, b"%b_%d" % (name, self._prepared.generation), dumped))
         preparing: list[str | None] = []  # for each result, the statement that it says is prepared
         self.sent_commit = self.autocommit or statements[-1][0] == COMMIT
@@ -211,5 +218,5 @@ def _answers(pgconn: PGconn) -> PQGen[list[PGresult]]:
         if result.status == ExecStatus.PIPELINE_SYNC:
             return results
         if result.status in COPIES:
-            raise ProgrammingError("COPY can't travel in a pipeline")
+            raise errors.ProgrammingError("COPY can't travel in a pipeline")
         results.append(result)

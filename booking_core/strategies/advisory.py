@@ -32,10 +32,6 @@ class Advisory(Guarded):
     """
 
     name = "advisory"
-    choose_when = (
-        "You want a plain queue per calendar that needs nothing of the tables; "
-        "keep the exclusion constraint behind it."
-    )
 
     def guard(self, tx: BookingTransaction) -> None:
         """Wait for the calendars' locks."""
@@ -55,10 +51,6 @@ class AdvisoryTry(Guarded):
     name = "advisory_try"
     retry = PATIENT
     traits = REFUSES
-    choose_when = (
-        "Connections are scarce: requests for a hot calendar must not queue inside PostgreSQL, "
-        "and clients can be told to try again."
-    )
 
     def guard(self, tx: BookingTransaction) -> None:
         """Take the calendars' locks or give up at once."""

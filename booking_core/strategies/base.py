@@ -13,8 +13,8 @@ no more than this:
 The service owns the transaction, the retries and the outcome; a strategy never commits.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from sqlalchemy import Connection
 
@@ -48,10 +48,6 @@ class Traits:
     round_trips: int = 2
     round_trips_under_lock: int = 1
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the traits for tables and JSON."""
-        return asdict(self)
-
 
 # Of a lock that answers at once where it is taken; whoever is refused tries again.
 REFUSES = Traits(waits=False, may_answer_busy=True, neighbours_retry="same staff")
@@ -70,7 +66,6 @@ class Strategy:
         needs_constraint: Whether it works only with the exclusion constraint.
         minimum_server: The oldest server it works on, as PostgreSQL's server_version_num.
         traits: What it claims about itself.
-        choose_when: When to choose it, in one sentence for people who decide.
     """
 
     name: ClassVar[str] = "unnamed"
@@ -81,7 +76,6 @@ class Strategy:
     needs_constraint: ClassVar[bool] = False
     minimum_server: ClassVar[int] = 140000  # multiranges
     traits: ClassVar[Traits] = Traits()
-    choose_when: ClassVar[str] = ""
 
     def statement(self, request: Request) -> str | None:
         """Return the one statement that claims the slot; None where guard and claim do it.
@@ -125,9 +119,9 @@ class Strategy:
         """
         version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
         if version < self.minimum_server:
+            needed, have = self.minimum_server // 10000, version // 10000
             raise UnsupportedServer(
-                f"The strategy {self.name} needs PostgreSQL {self.minimum_server // 10000}; "
-                f"this server is version {version // 10000}."
+                f"The strategy {self.name} needs PostgreSQL {needed}; this is {have}."
             )
 
     def __repr__(self) -> str:

@@ -16,19 +16,17 @@ CLAIM_AND_INSERT = f"""
         INSERT INTO claim (staff_id, blocked, appointment_id)
         SELECT %(staff_id)s, tstzrange(%(blocked_from)s, %(blocked_until)s),
                nextval(pg_get_serial_sequence('appointment', 'id'))
-         WHERE (SELECT version FROM rulebook) = %(rules_version)s
+         WHERE {statements.RULES_HOLD}
         ON CONFLICT DO NOTHING
         RETURNING appointment_id)
     INSERT INTO appointment (id, {statements.COLUMNS})
     SELECT appointment_id, {statements.VALUES}
       FROM claimed
-    RETURNING id
-"""  # noqa: S608 - the names are ours
+    RETURNING id"""  # noqa: S608 - the names are ours
 MOVE_CLAIM = """
     UPDATE claim
        SET staff_id = %(staff_id)s, blocked = tstzrange(%(blocked_from)s, %(blocked_until)s)
-     WHERE appointment_id = %(moved_id)s
-"""
+     WHERE appointment_id = %(moved_id)s"""
 RELEASE_CLAIM = "DELETE FROM claim WHERE appointment_id = %(appointment_id)s"
 
 
@@ -46,10 +44,6 @@ class Exclusion(Strategy):
     name = "exclusion"
     needs_constraint = True
     traits = Traits(neighbours_wait="none", round_trips=1, round_trips_under_lock=0)
-    choose_when = (
-        "The database itself must guarantee it, whoever writes. Also the backstop behind every "
-        "other strategy."
-    )
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Insert, or learn that the slot is taken."""
@@ -68,11 +62,6 @@ class OneStatement(Exclusion):
 
     name = "one_statement"
     isolation = "AUTOCOMMIT"
-    traits = Traits(neighbours_wait="none", round_trips=1, round_trips_under_lock=0)
-    choose_when = (
-        "Many ask for what is taken already, or the database is far away: a lost slot is "
-        "answered without any lock, and a free one in one round trip."
-    )
 
     def statement(self, request: Request) -> str:
         """Look, and insert or move."""
@@ -99,11 +88,7 @@ class TemporalKey(Strategy):
             PRIMARY KEY (staff_id, blocked WITHOUT OVERLAPS))
         """,
     )
-    traits = Traits(neighbours_wait="none", round_trips=1, round_trips_under_lock=0)
-    choose_when = (
-        "PostgreSQL 18 is given and standard SQL is wanted, with foreign keys that refer to "
-        "periods."
-    )
+    traits = Exclusion.traits
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Claim the range and record the appointment in one statement."""

@@ -11,9 +11,10 @@ from booking_core.strategies.base import Strategy, Traits
 
 # What the statements call %(name)s is an argument of the function.
 ARGUMENTS = (
-    "staff_id integer, service_id integer, client text, starts timestamptz, ends timestamptz,"
-    " blocked_from timestamptz, blocked_until timestamptz, key text, digest text,"
-    " moved_id bigint, moved_from integer, rules_version bigint"
+    "staff_id integer, service_id integer, client text, client_id text,"
+    " starts timestamptz, ends timestamptz, blocked_from timestamptz, blocked_until timestamptz,"
+    " key text, key_scope text, digest text,"
+    " moved_id bigint, moved_from integer, moved_start timestamptz, rules_version bigint"
 )
 CLAIM = "SELECT * FROM claim_slot({})".format(re.sub(r"(\w+) \w+", r"%(\1)s", ARGUMENTS))
 
@@ -66,10 +67,6 @@ class Function(Strategy):
     isolation = "AUTOCOMMIT"
     needs = (CREATE,)
     traits = Traits(round_trips=1, round_trips_under_lock=0)
-    choose_when = (
-        "A calendar is hot, or the database is far away: throughput is bounded by how long the "
-        "lock is held, and nothing holds it shorter."
-    )
 
     def statement(self, request: Request) -> str:
         """Call the function."""

@@ -14,9 +14,7 @@ from booking_core.strategies.transaction import BookingTransaction
 READ_VERSIONS = "SELECT id, calendar_version FROM staff WHERE id = ANY(%(staff_ids)s) ORDER BY id"
 COMPARE_AND_SET = """
     UPDATE staff SET calendar_version = calendar_version + 1
-     WHERE id = %(staff_id)s AND calendar_version = %(seen)s
- RETURNING 1
-"""
+     WHERE id = %(staff_id)s AND calendar_version = %(seen)s RETURNING 1"""
 
 
 class Serializable(Strategy):
@@ -43,10 +41,6 @@ class Serializable(Strategy):
     traits = Traits(
         waits=False, neighbours_wait="none", neighbours_retry="everybody", round_trips_under_lock=0
     )
-    choose_when = (
-        "Rules span several tables, collisions are rare, and every transaction in the product "
-        "runs SERIALIZABLE."
-    )
 
 
 class Version(Strategy):
@@ -63,10 +57,6 @@ class Version(Strategy):
     retry = RetryPolicy(attempts=1000)
     needs = ("ALTER TABLE staff ADD COLUMN calendar_version bigint NOT NULL DEFAULT 0",)
     traits = Traits(neighbours_retry="same staff", round_trips=4, round_trips_under_lock=1)
-    choose_when = (
-        "The check runs long before the booking (a form that stays open), or locks can't be "
-        "held across the steps."
-    )
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Check, then record if no calendar has changed since before the check."""
@@ -75,7 +65,5 @@ class Version(Strategy):
             return None
         for staff_id, version in seen:
             if not tx.run(COMPARE_AND_SET, {"staff_id": staff_id, "seen": version}):
-                raise SerializationFailure(
-                    f"The calendar of staff member {staff_id} changed while it was checked."
-                )
+                raise SerializationFailure(f"The calendar of {staff_id} changed meanwhile.")
         return tx.record(last=True)

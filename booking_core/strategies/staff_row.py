@@ -28,10 +28,6 @@ class StaffRow(Guarded):
     """
 
     name = "staff_row"
-    choose_when = (
-        "Your team thinks in rows and tables: the lock is visible, needs no key of its own, and "
-        "also keeps out whoever edits the staff member."
-    )
 
     def guard(self, tx: BookingTransaction) -> None:
         """Wait for the staff rows."""
@@ -50,7 +46,6 @@ class StaffRowNowait(Guarded):
     name = "staff_row_nowait"
     retry = PATIENT
     traits = replace(REFUSES, round_trips=1, round_trips_under_lock=0)
-    choose_when = "As advisory_try, where row locks are preferred and refusals are rare."
 
     def guard(self, tx: BookingTransaction) -> None:
         """Take the staff rows or fail at once."""
@@ -70,7 +65,6 @@ class StaffRowSkipLocked(Guarded):
     name = "staff_row_skip_locked"
     retry = PATIENT
     traits = REFUSES
-    choose_when = "As staff_row_nowait, where refusals are frequent: they are no errors here."
 
     def guard(self, tx: BookingTransaction) -> None:
         """Take the staff rows or give up at once."""

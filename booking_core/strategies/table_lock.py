@@ -17,7 +17,6 @@ class TableLock(Guarded):
 
     name = "table_lock"
     traits = Traits(neighbours_wait="everybody", round_trips=1, round_trips_under_lock=0)
-    choose_when = "Never for bookings; for a migration that must see no booking in between."
 
     def guard(self, tx: BookingTransaction) -> None:
         """Wait for the table."""

@@ -78,8 +78,8 @@ class BookingTransaction:
 
         One round trip. The appointment that is being rescheduled is no rival of itself.
         """
-        moves = self.request.moves
-        self.taken_by = self._id(self.run(statements.LOOK_FOR_OTHERS if moves else statements.LOOK))
+        look = statements.LOOK_FOR_OTHERS if self.request.moves else statements.LOOK
+        self.taken_by = next((row[0] for row in self.run(look)), None)
         return self.taken_by
 
     def record(self, *, or_nothing: bool = False, last: bool = False) -> int | None:
@@ -102,7 +102,7 @@ class BookingTransaction:
             statement = statements.RECORD_MOVE
         else:
             statement = statements.RECORD_OR_NOTHING if or_nothing else statements.RECORD
-        return self._id(self.run(statement, last=last))
+        return next((row[0] for row in self.run(statement, last=last)), None)
 
     def claim(self, *, last: bool = False) -> int | None:
         """Check and record in one statement; for who keeps rivals out already.
@@ -123,7 +123,3 @@ class BookingTransaction:
         claimed: int | None
         ((claimed, self.taken_by),) = self.run(statement, last=last)
         return claimed
-
-    @staticmethod
-    def _id(rows: Rows) -> int | None:
-        return rows[0][0] if rows else None

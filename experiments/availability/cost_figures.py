@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Colour, symbol, line and words of each way to list.
 WAYS = {
-    "query": (BLUE, "o", "-", "multiranges in PostgreSQL"),
+    "query": (BLUE, "o", "-", "rules remembered, one query"),
     "sweep": (ORANGE, "s", "--", "fetch, and a sweep in Python"),
     "grid": (VERMILION, "^", ":", "a grid with NOT EXISTS"),
 }

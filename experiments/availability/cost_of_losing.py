@@ -20,6 +20,7 @@ import pandas as pd
 from sqlalchemy import text
 
 from booking_core import Booking, BookingConflict, BookingService
+from booking_core.calendar.availability import RINGS
 from booking_core.database.wire import NOTHING, Wire
 from experiments.availability.shop import two_days_before
 from experiments.bench.large_salon import AT_ONE_PLACE, FIRST, NOW, SERVICE
@@ -180,9 +181,9 @@ class Losing:
         """State what does not depend on a clock."""
         extra = [sent[WITH] - sent[PLAIN] for sent in self.queries.values()]
         verdicts.add(
-            "Alternatives add one query to a lost request, no more",
-            held=set(extra) == {1},
-            evidence=f"{extra.count(1)} of {len(extra)} requests sent one more",
+            "Alternatives add one query where some are near, and a few where they are far",
+            held=min(extra) == 1 and max(extra) <= len(RINGS),
+            evidence=f"{min(extra)} to {max(extra)} more; {len(RINGS)} are the most there can be",
         )
 
 

@@ -14,8 +14,9 @@ import pandas as pd
 from sqlalchemy import text
 
 from booking_core import Slot
-from booking_core.calendar.rulebook import read_rules
-from booking_core.slots import instant
+from booking_core.calendar.rulebook import Rulebook
+from booking_core.calendar.rules import shifts
+from booking_core.slots import instant, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,7 +104,7 @@ def diary(shop: Shop, names: Sequence[str], service: str, days: Sequence[date] =
         for name in names:
             for day in days or shop.days:
                 staff_id = shop.salon.staff[name]
-                pieces = _pieces(shop, connection, service_id, staff_id, day)
+                pieces = _pieces(shop, connection, staff_id, day)
                 rows.extend((name, day, *piece) for piece in pieces)
                 for free in shop.booking.free_slots(service_id, day, staff_id):
                     begins = hours_since_midnight(free.local_start, day)
@@ -111,17 +112,17 @@ def diary(shop: Shop, names: Sequence[str], service: str, days: Sequence[date] =
     return Diary(pd.DataFrame(rows, columns=COLUMNS), service)
 
 
-def _pieces(
-    shop: Shop, connection: Connection, service_id: int, staff_id: int, day: date
-) -> Iterator[Piece]:
+def _pieces(shop: Shop, connection: Connection, staff_id: int, day: date) -> Iterator[Piece]:
     since = datetime.combine(day - DAY, time(), UTC)
-    _, calendar = read_rules(shop.engine, service_id, staff_id, since)
+    ((_, calendar),) = Rulebook(shop.engine, lambda: since).read([staff_id])
     zone = calendar.zone
     whole = Slot(instant(day, time(), zone), instant(day + DAY, time(), zone))
-    for kind in ("shift", "break"):
-        for hours in calendar.shifts(whole, kind):
-            if hours.overlaps(whole):
-                yield _piece(kind, hours, whole, zone)
+    around = whole.start.astimezone(zone).date() - DAY, day + DAY
+    for shift, left in shifts(calendar.hours, zone, *around):
+        for kind, slots in (("shift", [shift]), ("break", subtract([shift], left))):
+            for slot in slots:
+                if slot.overlaps(whole):
+                    yield _piece(kind, slot, whole, zone)
     asked = {"staff_id": staff_id, "begins": whole.start, "ends": whole.end}
     for kind, during, words in connection.execute(AWAY, asked):
         yield _piece(kind, Slot(during.lower, during.upper), whole, zone, words)

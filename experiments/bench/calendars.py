@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import select, text
+from sqlalchemy import text, update
 from sqlalchemy.exc import ProgrammingError
 
 from booking_core import schema
@@ -31,7 +31,7 @@ HISTORY = text("""
            LATERAL (SELECT CAST(:first AS timestamptz) - number * CAST(:step AS interval) AS starts
                       FROM generate_series(100, 109) AS number) AS earlier
 """)
-VERSION = select(schema.rulebook.c.version)
+VERSION = 1  # of all rules, as scripts quote it
 BOOKED = text("""
     SELECT count(*) FROM appointment WHERE status = 'confirmed' AND lower(during) >= :first
 """)
@@ -55,7 +55,6 @@ class Calendars:
 
     Attributes:
         staff: How many staff members it has; their ids begin with 1.
-        rules_version: Of the salon's rules, as the rulebook counts.
 
     Args:
         strategy: Whose schema.
@@ -76,14 +75,11 @@ class Calendars:
             with engine.begin() as connection:
                 schema.create(connection, strategy)
                 plain(connection, staff)
-                self.rules_version: int = connection.execute(VERSION).scalar_one()
+                connection.execute(update(schema.offering).values(version=VERSION))
         except BaseException:
             self._database.drop()
             raise
         self._control = engine.execution_options(isolation_level="AUTOCOMMIT")
-        with self._control.connect() as connection:
-            # To store the salon changed the rules thousands of times, which left as many dead rows.
-            connection.execute(text("VACUUM FULL rulebook"))
 
     def __enter__(self) -> Self:
         return self

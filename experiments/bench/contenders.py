@@ -118,7 +118,6 @@ class PgbenchContender:
             variables={
                 "members": cell.workload.staff,
                 "places": cell.workload.places,
-                "rules_version": calendars.rules_version,
             },
         )
         return Measured(

@@ -1,9 +1,10 @@
 """Three ways to find out what is free, which must give one answer.
 
-`query` is booking_core's: multiranges in PostgreSQL. `sweep` fetches rules and appointments and
-sweeps over them in Python, with whole numbers and with hours that are worked out once a week's
-pattern. `grid` lets PostgreSQL try every start on the grid with NOT EXISTS. The two others are
-written as well as one can within their idea, for days on which no clocks change.
+`query` is booking_core's: it remembers the rules, and asks what is booked and whether they are
+still the same. `sweep` fetches rules and appointments each time and sweeps over them in Python,
+with hours that are worked out once a week's pattern. `grid` lets PostgreSQL try every start on the
+grid with NOT EXISTS. The two others are written as well as one can within their idea, for days on
+which no clocks change.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from booking_core import Slot
-from booking_core.calendar.rules import DAY, WeeklyHours, working
-from booking_core.slots import instant, subtract
+from booking_core.calendar.rules import Hours, working
+from booking_core.slots import DAY, instant, subtract
 from experiments.bench.large_salon import FIRST, NOW, SERVICE
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Lister(Protocol):
 
 
 def query(salon: LargeSalon, question: Question) -> Starts:
-    """Ask for multiranges, as booking_core does."""
+    """Ask booking_core."""
     found = salon.availability.free_time(
         SERVICE,
         FIRST,
@@ -131,7 +132,7 @@ def sweep(salon: LargeSalon, question: Question) -> Starts:
 def _swept(row: Row[Any], question: Question) -> list[int]:
     place = ZoneInfo(row.time_zone)
     hours = tuple(
-        WeeklyHours(int(weekday), kind, time.fromisoformat(starts), time.fromisoformat(ends))
+        Hours.weekly(int(weekday), kind, time.fromisoformat(starts), time.fromisoformat(ends))
         for weekday, kind, starts, ends in row.hours or ()
     )
     open_hours = working(hours, place, FIRST, question.last + DAY)

@@ -1,4 +1,4 @@
-"""What a list of free slots costs, side by side: the query of booking_core and two other ways.
+"""What a list of free slots costs, side by side: booking_core's way and two others.
 
 In each round everybody answers the same question, in another order each time, on warm connections;
 quick answers are repeated within a turn. The first answers are compared with each other. Times are
@@ -17,11 +17,8 @@ import pandas as pd
 import psycopg
 from tqdm.auto import tqdm
 
-from booking_core import Slot
-from booking_core.calendar import free_time
-from booking_core.calendar.availability import EPOCH_DAY, SETTINGS, team
-from booking_core.calendar.zones import clocks
-from experiments.bench.large_salon import AT_ONE_PLACE, FIRST, SERVICE, STAFF, LargeSalon
+from booking_core.calendar.availability import BLOCKED, SETTINGS, team
+from experiments.bench.large_salon import AT_ONE_PLACE, SERVICE, STAFF, LargeSalon
 from experiments.bench.listers import LISTERS, Question, Starts
 from experiments.scenes.parameters import BadExperiment, check_limits
 from experiments.show.stats import spread
@@ -205,22 +202,19 @@ def _turn(salon: LargeSalon, question: Question, name: str) -> tuple[dict[str, A
 def _plan(salon: LargeSalon) -> str:
     """Return how PostgreSQL answers the query for one staff member and one day."""
     question = Question(1, 1, **WHOSE[1])
-    window = Slot(question.parameters["earliest"], question.parameters["latest"])
-    day = FIRST.toordinal() - EPOCH_DAY
     parameters = {
-        **question.parameters,
         **team(SERVICE, question.staff_id, question.location_id),
-        **clocks(["America/New_York", "Europe/Berlin"], window),
-        "first_day": day,
-        "last_day": day,
+        "earliest": question.parameters["earliest"],
+        "latest": question.parameters["latest"],
+        "lasts": None,
     }
-    names = list(dict.fromkeys(PARAMETER.findall(free_time.RUNS)))
-    numbered = PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", free_time.RUNS)
+    names = list(dict.fromkeys(PARAMETER.findall(BLOCKED)))
+    numbered = PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", BLOCKED)
     values = ", ".join(f"%({name})s" for name in names)
     with salon.engine.connect() as connection, _written_out(connection) as cursor:
         cursor.execute(SETTINGS)
         # As it is run: prepared, with a plan that does not know the values.
-        cursor.execute(f"PREPARE listing AS {numbered.replace('%%', '%')}")
+        cursor.execute(f"PREPARE listing AS {numbered}")
         cursor.execute(
             f"EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF) EXECUTE listing({values})", parameters
         )

@@ -13,10 +13,11 @@ from booking_core.database.wire import COMMIT
 from booking_core.strategies import statements
 from booking_core.strategies.advisory import LOCK
 from booking_core.strategies.function import CLAIM
+from experiments.bench.calendars import VERSION
 from experiments.bench.workloads import FIRST, STEP
 from experiments.scenes.salon import DURATION
 
-# `members` and `places` are variables, and so is `rules_version`.
+# `members` and `places` are variables.
 PICK = rf"""
 \set staff random(1, :members)
 \set place random(0, :places - 1)
@@ -32,15 +33,18 @@ EXPRESSIONS = {
     "staff_ids": "ARRAY[:staff]",
     "service_id": "1",
     "client": "'Somebody'",
+    "client_id": "NULL",
     "starts": "to_timestamp(:starts)",
     "ends": "to_timestamp(:ends)",
     "blocked_from": "to_timestamp(:starts)",
     "blocked_until": "to_timestamp(:free)",
     "key": "NULL",
+    "key_scope": "''",
     "digest": _DIGEST,
     "moved_id": "NULL",
     "moved_from": "NULL",
-    "rules_version": ":rules_version",
+    "moved_start": "NULL",
+    "rules_version": f"{VERSION}",
 }
 """What stands in a script for a parameter of ours."""
 

@@ -156,9 +156,10 @@ def availability_command(  # noqa: PLR0913 - as above
 ) -> None:
     """Measure what a list of free slots costs, in three ways that must give one answer.
 
-    query is booking_core's: multiranges in PostgreSQL. sweep fetches rules and appointments and
-    sweeps over them in Python. grid tries every start with NOT EXISTS in PostgreSQL. The exit code
-    is 1 where the answers differ, or where the plan does not use the index.
+    query is booking_core's: rules are remembered, and one query says what is booked. sweep fetches
+    rules and appointments each time and sweeps over them in Python. grid tries every start with NOT
+    EXISTS in PostgreSQL. The exit code is 1 where the answers differ, or where the plan does not
+    use the index.
 
     \b
     Examples:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from experiments.scenes.catalogue import ALL
-from experiments.scenes.exhibits import Exhibit
+from experiments.scenes.choosing import choose_when
+from experiments.scenes.exhibit import Exhibit
 
 if TYPE_CHECKING:
     from booking_core.strategies import Strategy
@@ -55,8 +57,8 @@ def _describe(strategy: Strategy) -> dict[str, Any]:
         "isolation": strategy.isolation,
         "attempts": strategy.retry.attempts,
         "minimum_server": strategy.minimum_server // 10000,
-        **strategy.traits.as_dict(),
-        "choose_when": strategy.choose_when,
+        **asdict(strategy.traits),
+        "choose_when": choose_when(strategy),
     }
     if isinstance(strategy, Exhibit):
         described |= {

@@ -123,6 +123,7 @@ class Explorer:
             control = self._open.enter_context(connect(self._database.url))
             control.execute("SET lock_timeout = '20s'")
             control.execute("SET synchronous_commit = off")
+            self.play.open(control)
             self._recognise = Recogniser(control)
             self.references = self._recognise.references
             self.default_level = str(
@@ -142,7 +143,6 @@ class Explorer:
                 {"deadlock_timeout": DEADLOCK_TIMEOUT} if self.deadlock_timeout_lowered else {}
             )
             self._blockers = Blockers(self._open.enter_context(connect(self._database.url)))
-            self.play.open(control)
             self._hire()
             self._open = self._open.pop_all()
         self._rehearse()
@@ -225,7 +225,8 @@ class Explorer:
             background = self._idle.get(turn.connection, False)
             self._idle.pop(turn.connection, None)
         else:
-            if self._written.learn(statement):
+            minded = self._recognise.learn(turn.sql, turn.params)
+            if self._written.learn(statement) or minded:
                 self._learnt = True
             fixed = turn.isolation in ("REPEATABLE READ", "SERIALIZABLE") and turn.in_transaction
             background = statement.only_reads and not fixed and not self._written.seen_by(statement)

@@ -27,7 +27,7 @@ from experiments.server.postgres import Database, fresh_database, server
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-RESCHEDULING = ("book_against_cancel", "book_against_reschedule", "swap")
+RESCHEDULING = ("book_against_cancel", "book_against_reschedule", "swap", "two_moves")
 """Shapes whose larger cells are bounded by preemptions where they would pass the limit."""
 
 PREEMPTIONS = 2

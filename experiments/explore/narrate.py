@@ -21,6 +21,7 @@ _WORDS = {
     "lost_sales": "a slot stayed free although somebody asked for it",
     "refused_neighbours": "a request was refused although nothing overlaps it",
     "repeated_bookings": "one idempotency key booked twice",
+    "clients_in_two_places": "one client is booked in two places at one time",
 }
 
 

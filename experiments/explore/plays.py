@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments.explore.beginning import Beginning
 from experiments.judge import history
-from experiments.judge.linearize import Operation, linearizable
+from experiments.judge.linearize import linearizable, operations
 from experiments.scenes.replies import Answer, Reply
 from experiments.scenes.rows import Row
 from experiments.scenes.shapes import Place
@@ -95,8 +95,8 @@ class Play(Protocol):
 
 
 _ROWS = (
-    "SELECT id, staff_id, client, lower(blocked), upper(blocked), status, idempotency_key"
-    " FROM appointment ORDER BY id"
+    "SELECT id, staff_id, client, lower(blocked), upper(blocked), status, idempotency_key,"
+    " client_id FROM appointment ORDER BY id"
 )
 
 
@@ -208,17 +208,10 @@ class BookingPlay(Stage):
         self, answers: Sequence[Answer], endings: Sequence[Ending], after: Sequence[StoredRow]
     ) -> bool:
         """Whether the requests in some order would have been told the same."""
-        operations = [
-            Operation(
-                call,
-                answer.reply,
-                ending.invoked,
-                ending.replied,
-                None if call.existing is None else self.existing[call.existing],
-            )
-            for call, answer, ending in zip(self.scene.calls, answers, endings, strict=True)
-        ]
-        return linearizable(operations, self.before, {row.id: _row(row) for row in after})
+        replies = [answer.reply for answer in answers]
+        times = [(ending.invoked, ending.replied) for ending in endings]
+        asked = operations(self.scene.calls, replies, times, self.existing)
+        return linearizable(asked, self.before, {row.id: _row(row) for row in after})
 
     def _as_charged(self, answer: Answer, answers: Sequence[Answer]) -> Reply:
         """A reply as it is held against the strategy.
@@ -237,16 +230,14 @@ class BookingPlay(Stage):
 
     def _stored(self, rows: Sequence[tuple[Any, ...]]) -> tuple[StoredRow, ...]:
         return tuple(
-            StoredRow(
-                id_, self.staff[staff_id], who, starts.isoformat(), ends.isoformat(), status, key
-            )
-            for id_, staff_id, who, starts, ends, status, key in rows
+            StoredRow(id_, self.staff[staff_id], who, starts.isoformat(), ends.isoformat(), *rest)
+            for id_, staff_id, who, starts, ends, *rest in rows
         )
 
 
 def _row(stored: StoredRow) -> Row:
     place = Place(stored.staff, datetime.fromisoformat(stored.starts))
-    return Row(stored.id, place, stored.status, stored.key)
+    return Row(stored.id, place, stored.status, stored.key, stored.client_id)
 
 
 def _reply(client: int, call: Call, answer: Answer, ending: Ending) -> ClientReply:
@@ -262,10 +253,18 @@ def _reply(client: int, call: Call, answer: Answer, ending: Ending) -> ClientRep
         answer.detail,
         ending.invoked,
         ending.replied,
+        _where(reply.place) if call.keeps_staff and reply.place else "",
     )
 
 
 def _in_words(call: Call) -> str:
     what = call.operation if call.existing is None else f"{call.operation} of {call.existing}"
-    where = f" staff {call.place.staff} at {call.place.start:%H:%M}" if call.place else ""
-    return f"{what}{where}" + (f" with the key {call.key!r}" if call.key else "")
+    where = ""
+    if call.place:
+        where = f" at {call.place.start:%H:%M}" if call.keeps_staff else f" {_where(call.place)}"
+    whose = f" for {call.client_id}" if call.client_id else ""
+    return f"{what}{where}{whose}" + (f" with the key {call.key!r}" if call.key else "")
+
+
+def _where(place: Place) -> str:
+    return f"staff {place.staff} at {place.start:%H:%M}"

@@ -7,17 +7,22 @@ rows after it. Nothing is assumed about locks.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import text
 
+from experiments.judge.linearize import linearizable, operations
+from experiments.scenes.replies import CLIENT_ELSEWHERE
+from experiments.scenes.shapes import Place
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from experiments.scenes.replies import Answer, Reply
     from experiments.scenes.rows import Row
-    from experiments.scenes.shapes import Call, Place
+    from experiments.scenes.shapes import Call
     from experiments.scenes.stage import Stage
 
 # Asked of the database itself, whatever the replies were.
@@ -39,8 +44,11 @@ class Faults:
         dishonest_replies: Replies that the rows contradict (honest replies).
         lost_sales: Slots that stayed free although somebody asked (no lost sale). A single
             request that was told `busy` does not count: a neighbour may have held the lock.
-        refused_neighbours: Conflicts without a rival that overlaps (good neighbours).
+        refused_neighbours: Refusals without a rival that overlaps, or without an appointment of
+            the client's somewhere else (good neighbours).
         repeated_bookings: Further appointments under one idempotency key (same key, one booking).
+        clients_in_two_places: Pairs of confirmed appointments of one client, with different
+            staff, that overlap (one client, one place).
     """
 
     double_bookings: int = 0
@@ -48,28 +56,47 @@ class Faults:
     lost_sales: int = 0
     refused_neighbours: int = 0
     repeated_bookings: int = 0
+    clients_in_two_places: int = 0
 
     def __bool__(self) -> bool:
         return any(asdict(self).values())
 
 
-def judge_round(stage: Stage, answers: Sequence[Answer]) -> Faults:
+class _Unsold(NamedTuple):
+    """A slot that stayed free although somebody asked for it."""
+
+    place: Place
+    outcome: str
+    client_id: str | None
+
+    def excludes(self, other: _Unsold) -> bool:
+        """Whether one of the two is all that could have been sold."""
+        same = self.client_id is not None and self.client_id == other.client_id
+        return self.place.overlaps(other.place) or (same and self.place.excludes(other.place))
+
+
+def judge_round(
+    stage: Stage, answers: Sequence[Answer], times: Sequence[tuple[float, float]]
+) -> Faults:
     """Check what the clients on a stage were told against the rows, now that everybody is done.
+
+    Where nothing else is wrong, some order of the requests must explain it all.
 
     Args:
         stage: Where the round was played.
         answers: How each client's call ended.
+        times: When each was asked and answered.
     """
     with stage.control.connect() as connection:
         double_bookings = connection.execute(DOUBLE_BOOKINGS).scalar_one()
-    return judge(
-        stage.scene.calls,
-        [answer.reply for answer in answers],
-        stage.existing,
-        stage.before,
-        stage.rows(),
-        double_bookings=double_bookings,
+    calls, replies, after = stage.scene.calls, [answer.reply for answer in answers], stage.rows()
+    faults = judge(
+        calls, replies, stage.existing, stage.before, after, double_bookings=double_bookings
     )
+    asked = operations(calls, replies, times, stage.existing)
+    if not faults and not linearizable(asked, stage.before, after):
+        return replace(faults, dishonest_replies=1)
+    return faults
 
 
 def judge(  # noqa: PLR0913 - a round has as many sides
@@ -92,12 +119,8 @@ def judge(  # noqa: PLR0913 - a round has as many sides
         double_bookings: What the database said about overlaps.
     """
     asked = list(zip(calls, replies, strict=True))
-    # Wherever an appointment stood at some time of the round. Each call moves one at most once.
-    stood: dict[int, list[Place]] = {
-        row_id: [rows[row_id].place for rows in (before, after) if row_id in rows]
-        for row_id in before.keys() | after.keys()
-        if row_id not in before or before[row_id].status == "confirmed"
-    }
+    stood = _stood(asked, before, after)
+    whose = {row.id: row.client_id for row in (*before.values(), *after.values())}
     owners = Counter(
         reply.appointment_id
         for call, reply in asked
@@ -106,61 +129,121 @@ def judge(  # noqa: PLR0913 - a round has as many sides
     unknown = sum(reply.outcome == "unknown" for reply in replies)
     dishonest = sum(count - 1 for count in owners.values())
     dishonest += max(0, len(after.keys() - before.keys() - owners.keys()) - unknown)
-    unsold: list[tuple[Place, str]] = []
+    unsold: list[_Unsold] = []
     refused = 0
     for call, reply in asked:
         own = None if call.existing is None else existing[call.existing]
         alone = sum(other.existing == call.existing for other in calls) == 1
-        # Where another call touches the same appointment, there is nothing to compare it with.
-        dishonest += not _is_true(call, reply, own, before if alone else after, after)
-        if call.place is None or reply.outcome in ("booked", "unknown", "invalid"):
+        dishonest += not _is_true(call, reply, own, before, after, alone=own is None or alone)
+        is_elsewhere = reply.code == CLIENT_ELSEWHERE
+        if call.place is None or reply.outcome in ("booked", "unknown"):
             continue
+        if reply.outcome == "invalid" and not is_elsewhere:
+            continue
+        wanted = _wanted(call.place, stood.get(own or 0, []) if call.keeps_staff else [])
+        client_id = call.client_id or whose.get(own or 0)
+        others = {row_id: places for row_id, places in stood.items() if row_id != own}
         rivals = [
             row_id
-            for row_id, places in stood.items()
-            if row_id != own and any(place.overlaps(call.place) for place in places)
+            for row_id, places in others.items()
+            if any(place.overlaps(each) for place in places for each in wanted)
         ]
-        if reply.outcome == "conflict" and reply.taken_by not in rivals:
+        elsewhere = client_id is not None and any(
+            whose[row_id] == client_id and place.excludes(each)
+            for row_id, places in others.items()
+            for place in places
+            for each in wanted
+        )
+        untrue = reply.outcome == "conflict" and reply.taken_by not in rivals
+        if untrue or (is_elsewhere and not elsewhere):
             dishonest += 1
             refused += 1
-        if not rivals:
-            unsold.append((call.place, reply.outcome))
+        if not rivals and not elsewhere:
+            unsold.append(_Unsold(wanted[0], reply.outcome, client_id))
     return Faults(
         double_bookings=double_bookings,
         dishonest_replies=dishonest,
         lost_sales=_lost_sales(unsold),
         refused_neighbours=refused,
         repeated_bookings=_repeated(asked, after),
+        clients_in_two_places=_in_two_places(after.values()),
     )
 
 
-def _is_true(
+def _stood(
+    asked: Sequence[tuple[Call, Reply]], before: Mapping[int, Row], after: Mapping[int, Row]
+) -> dict[int, list[Place]]:
+    """Wherever an appointment stood at some time of the round, by its id."""
+    stood = {
+        row_id: [rows[row_id].place for rows in (before, after) if row_id in rows]
+        for row_id in before.keys() | after.keys()
+        if row_id not in before or before[row_id].status == "confirmed"
+    }
+    for call, reply in asked:
+        # Where several calls move it, it stood at other places in between.
+        if call.operation == "reschedule" and reply.place and reply.appointment_id in stood:
+            stood[reply.appointment_id].append(reply.place)
+    return stood
+
+
+def _wanted(place: Place, stood: Sequence[Place]) -> list[Place]:
+    """Where a call may have wanted to go: with whoever had the appointment, if it keeps its own."""
+    return [Place(each.staff, place.start) for each in stood] or [place]
+
+
+def _is_true(  # noqa: PLR0913 - a reply is held against as many things
     call: Call,
     reply: Reply,
     own: int | None,
     before: Mapping[int, Row],
     after: Mapping[int, Row],
+    *,
+    alone: bool,
 ) -> bool:
-    """Whether the rows agree with a reply: that something was done, or that nothing was."""
+    """Whether the rows agree with a reply: that something was done, or that nothing was.
+
+    Where another call touches the same appointment, there is no row to compare it with; then an
+    order of the calls must explain it.
+    """
     row = after.get(reply.appointment_id or 0)
     if reply.outcome == "cancelled":
         return row is not None and row.id == own and row.status == "cancelled"
     if reply.outcome != "booked":
-        return own is None or reply.outcome == "unknown" or after.get(own) == before.get(own)
-    if row is None or row.place != call.place or row.status != "confirmed":
+        compared = own is not None and reply.outcome != "unknown" and alone
+        return not compared or after.get(own or 0) == before.get(own or 0)
+    if row is None or call.place is None or own not in (None, row.id):
         return False
-    return own is None or row.id == own
+    keeper = before[row.id].place.staff if call.keeps_staff and row.id in before else None
+    told = reply.place or Place(call.place.staff if keeper is None else keeper, call.place.start)
+    if told.start != call.place.start or (told.staff != call.place.staff and not call.keeps_staff):
+        return False
+    if not alone:
+        return True
+    return row.place == told and row.status == "confirmed" and keeper in (None, told.staff)
 
 
-def _lost_sales(unsold: Sequence[tuple[Place, str]]) -> int:
+def _lost_sales(unsold: Sequence[_Unsold]) -> int:
     """How many free slots nobody got, of those that should have been sold."""
-    slots: list[list[tuple[Place, str]]] = []
-    for place, outcome in unsold:
-        rivals = next((slot for slot in slots if slot[0][0].overlaps(place)), None)
+    slots: list[list[_Unsold]] = []
+    for each in unsold:
+        rivals = next((slot for slot in slots if slot[0].excludes(each)), None)
         if rivals is None:
             slots.append(rivals := [])
-        rivals.append((place, outcome))
-    return sum(len(slot) > 1 or slot[0][1] != "busy" for slot in slots)
+        rivals.append(each)
+    return sum(len(slot) > 1 or slot[0].outcome != "busy" for slot in slots)
+
+
+def _in_two_places(rows: Iterable[Row]) -> int:
+    """How many pairs of confirmed appointments one client can't both keep."""
+    of_client: dict[str, list[Place]] = defaultdict(list)
+    for row in rows:
+        if row.client_id is not None and row.status == "confirmed":
+            of_client[row.client_id].append(row.place)
+    return sum(
+        one.excludes(other)
+        for places in of_client.values()
+        for one, other in combinations(places, 2)
+    )
 
 
 def _repeated(asked: Sequence[tuple[Call, Reply]], after: Mapping[int, Row]) -> int:

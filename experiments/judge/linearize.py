@@ -7,23 +7,29 @@ comes first. That is linearizability (Herlihy and Wing, 1990), and the search fo
 Wing and Gong's, with a memory of the states that led nowhere (Lowe, 2017).
 
 A request whose answer was lost may have taken effect at any later time, or never. One that was
-answered `busy` or with an error had no effect. Calendars of different staff don't know of each
-other, so each is searched by itself; a reschedule to another member of staff joins two of them,
-and so does an idempotency key that was used with both.
+answered `busy` or with an error had no effect. Who moves an appointment without naming a member of
+staff leaves it with whoever has it then, so the replies must say where that was.
+
+Slots that don't overlap don't know of each other, so each part of a calendar is searched by
+itself. What joins two parts is a request that touches both: an appointment that is moved, an
+idempotency key that was used in both, a client who can't be in two places.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from experiments.scenes.replies import CLIENT_ELSEWHERE
+from experiments.scenes.shapes import Place
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
     from experiments.scenes.replies import Reply
     from experiments.scenes.rows import Row
-    from experiments.scenes.shapes import Call, Place
+    from experiments.scenes.shapes import Call
 
 NEVER = float("inf")
 
@@ -52,6 +58,32 @@ class Operation:
         return self.reply.outcome == "unknown"
 
 
+def operations(
+    calls: Sequence[Call],
+    replies: Sequence[Reply],
+    times: Sequence[tuple[float, float]],
+    existing: Sequence[int],
+) -> list[Operation]:
+    """Return what the clients asked and were told.
+
+    Args:
+        calls: What each asked.
+        replies: What each was told.
+        times: When each asked, and when it was told.
+        existing: The ids of the scene's appointments.
+    """
+    return [
+        Operation(
+            call,
+            reply,
+            invoked,
+            NEVER if reply.outcome == "unknown" else replied,
+            None if call.existing is None else existing[call.existing],
+        )
+        for call, reply, (invoked, replied) in zip(calls, replies, times, strict=True)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Calendar:
     """Appointments as they stand: a sequential model of what the service promises.
@@ -60,11 +92,13 @@ class Calendar:
         confirmed: Where each confirmed appointment is.
         cancelled: The appointments that were cancelled.
         keys: The appointment that each idempotency key booked.
+        clients: Whose each appointment is, where clients can't be in two places.
     """
 
     confirmed: frozenset[tuple[int, Place]] = frozenset()
     cancelled: frozenset[int] = frozenset()
     keys: frozenset[tuple[str, int]] = frozenset()
+    clients: frozenset[tuple[int, str]] = frozenset()
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> Calendar:
@@ -74,6 +108,7 @@ class Calendar:
             frozenset((row.id, row.place) for row in rows if row.status == "confirmed"),
             frozenset(row.id for row in rows if row.status == "cancelled"),
             frozenset((row.key, row.id) for row in rows if row.key),
+            frozenset((row.id, row.client_id) for row in rows if row.client_id),
         )
 
     def after(self, operation: Operation) -> Calendar | None:
@@ -92,6 +127,9 @@ class Calendar:
             return self._cancelled(operation.existing)
         if outcome == "conflict":
             return self if self._taken(operation) else None
+        if operation.reply.code == CLIENT_ELSEWHERE:
+            place, who = self._target(operation), self._client(operation)
+            return self if place and self._elsewhere(place, who, operation.existing) else None
         if outcome == "invalid" and operation.existing is not None:
             return self if operation.existing not in dict(self.confirmed) else None
         return self
@@ -104,14 +142,14 @@ class Calendar:
             return [found] if found else []
         assert call.place is not None
         if call.operation == "reschedule":
-            found = self._moved(operation.existing, call.place)
+            found = self._moved(operation)
             return [found] if found else []
         known = dict(self.confirmed)
         return [
             booked
             for row in after.values()
             if row.place == call.place and row.key == call.key and row.id not in known
-            if (booked := self._added(row.id, call.place, call.key)) is not None
+            if (booked := self._added(row.id, call)) is not None
         ]
 
     def _booked(self, operation: Operation) -> Calendar | None:
@@ -119,52 +157,86 @@ class Calendar:
         if call.place is None or reply.appointment_id is None:
             return None
         if operation.existing is not None:
+            told = reply.place in (None, self._target(operation))
             same = reply.appointment_id == operation.existing
-            return self._moved(operation.existing, call.place) if same else None
+            return self._moved(operation) if told and same else None
         if call.key and call.key in dict(self.keys):
             return self if dict(self.keys)[call.key] == reply.appointment_id else None
-        if reply.replayed:
+        if reply.replayed or reply.place not in (None, call.place):
             return None  # there was nothing to be given again
-        return self._added(reply.appointment_id, call.place, call.key)
+        return self._added(reply.appointment_id, call)
 
-    def _added(self, appointment_id: int, place: Place, key: str | None) -> Calendar | None:
+    def _added(self, appointment_id: int, call: Call) -> Calendar | None:
         used = appointment_id in dict(self.confirmed) or appointment_id in self.cancelled
-        if used or not self._free(place):
+        place, key, who = call.place, call.key, call.client_id
+        if used or place is None or not self._free(place, who):
             return None
-        keys = self.keys | {(key, appointment_id)} if key else self.keys
-        return Calendar(self.confirmed | {(appointment_id, place)}, self.cancelled, keys)
+        return replace(
+            self,
+            confirmed=self.confirmed | {(appointment_id, place)},
+            keys=self.keys | {(key, appointment_id)} if key else self.keys,
+            clients=self.clients | {(appointment_id, who)} if who else self.clients,
+        )
 
-    def _moved(self, appointment_id: int | None, place: Place) -> Calendar | None:
+    def _moved(self, operation: Operation) -> Calendar | None:
+        appointment_id, place = operation.existing, self._target(operation)
         before = dict(self.confirmed).get(appointment_id or 0)
-        if appointment_id is None or before is None or not self._free(place, appointment_id):
+        if appointment_id is None or before is None or place is None:
+            return None
+        if not self._free(place, self._client(operation), appointment_id):
             return None
         others = self.confirmed - {(appointment_id, before)}
-        return Calendar(others | {(appointment_id, place)}, self.cancelled, self.keys)
+        return replace(self, confirmed=others | {(appointment_id, place)})
+
+    def _target(self, operation: Operation) -> Place | None:
+        """Where a request would be, as things stand."""
+        place = operation.call.place
+        if place is None or not operation.call.keeps_staff:
+            return place
+        here = dict(self.confirmed).get(operation.existing or 0)
+        return Place(here.staff, place.start) if here else None
+
+    def _client(self, operation: Operation) -> str | None:
+        return operation.call.client_id or dict(self.clients).get(operation.existing or 0)
 
     def _cancelled(self, appointment_id: int | None) -> Calendar | None:
         place = dict(self.confirmed).get(appointment_id or 0)
         if appointment_id is None or place is None:
             return None
-        return Calendar(
-            self.confirmed - {(appointment_id, place)},
-            self.cancelled | {appointment_id},
-            self.keys,
+        return replace(
+            self,
+            confirmed=self.confirmed - {(appointment_id, place)},
+            cancelled=self.cancelled | {appointment_id},
         )
 
     def _taken(self, operation: Operation) -> bool:
-        rival = dict(self.confirmed).get(operation.reply.taken_by or 0)
+        rival, place = (
+            dict(self.confirmed).get(operation.reply.taken_by or 0),
+            self._target(operation),
+        )
         return (
             rival is not None
-            and operation.call.place is not None
+            and place is not None
             and operation.reply.taken_by != operation.existing
-            and rival.overlaps(operation.call.place)
+            and rival.overlaps(place)
         )
 
-    def _free(self, place: Place, but_for: int | None = None) -> bool:
-        return not any(
+    def _free(self, place: Place, client_id: str | None, but_for: int | None = None) -> bool:
+        return not self._elsewhere(place, client_id, but_for) and not any(
             other.overlaps(place)
             for appointment_id, other in self.confirmed
             if appointment_id != but_for
+        )
+
+    def _elsewhere(self, place: Place, client_id: str | None, but_for: int | None = None) -> bool:
+        """Whether the client is somewhere else then."""
+        if client_id is None:
+            return False
+        clients = dict(self.clients)
+        return any(
+            other.excludes(place)
+            for appointment_id, other in self.confirmed
+            if appointment_id != but_for and clients.get(appointment_id) == client_id
         )
 
 
@@ -178,16 +250,7 @@ def linearizable(
         before: The rows before the first of them.
         after: The rows after the last.
     """
-    parts = _partition(operations, before, after)
-    return all(
-        _explained(
-            [each for each in operations if staff.intersection(_touched(each, before))],
-            Calendar.of(row for row in before.values() if row.place.staff in staff),
-            Calendar.of(row for row in after.values() if row.place.staff in staff),
-            after,
-        )
-        for staff in parts
-    )
+    return all(_explained(*part, after) for part in _parts(operations, before, after))
 
 
 def _explained(
@@ -236,30 +299,67 @@ def _first(operations: Sequence[Operation], left: frozenset[int]) -> list[int]:
     return [each for each in left if operations[each].invoked <= earliest]
 
 
-def _partition(
+def _parts(
     operations: Sequence[Operation], before: Mapping[int, Row], after: Mapping[int, Row]
-) -> list[set[int]]:
-    """Group staff whose calendars can't be judged apart."""
-    groups: list[set[int]] = [{row.place.staff} for row in (*before.values(), *after.values())]
-    keys: dict[str, set[int]] = defaultdict(set)
-    for operation in operations:
-        staff = set(_touched(operation, before))
-        groups.append(staff)
-        if operation.call.key:
-            keys[operation.call.key] |= staff
-    groups += keys.values()
-    apart: list[set[int]] = []
-    for group in groups:
-        joined = set(group)
-        for other in [each for each in apart if each & joined]:
-            apart.remove(other)
-            joined |= other
-        apart.append(joined)
-    return apart
+) -> Iterator[tuple[list[Operation], Calendar, Calendar]]:
+    """Give what can be judged apart: requests, the calendar that they find, the one they leave."""
+    staff: dict[int | None, set[int]] = defaultdict(set)
+    rows = [*before.values(), *after.values()]
+    for row in rows:
+        staff[row.id].add(row.place.staff)
+    for each in operations:
+        if each.call.place and not each.call.keeps_staff:
+            staff[each.existing].add(each.call.place.staff)
+    about = [_about(each, staff[each.existing]) for each in operations]
+    home = _joined([*about, *map(_about_row, rows)])
+    those: dict[int, list[Operation]] = defaultdict(list)
+    for each, words in zip(operations, about, strict=True):
+        those[home[words[0]] if words else -1].append(each)
+    found: dict[int, list[Row]] = defaultdict(list)
+    left: dict[int, list[Row]] = defaultdict(list)
+    for which, parts in ((before, found), (after, left)):
+        for row in which.values():
+            parts[home[row.place]].append(row)
+    for part in those.keys() | found.keys() | left.keys():
+        yield those[part], Calendar.of(found[part]), Calendar.of(left[part])
 
 
-def _touched(operation: Operation, before: Mapping[int, Row]) -> list[int]:
-    """The staff whose calendars a request is about."""
-    here = before.get(operation.existing or 0)
-    places = [operation.call.place, here.place if here else None]
-    return [place.staff for place in places if place]
+def _about(operation: Operation, staff: Iterable[int]) -> list[Hashable]:
+    """What a request has to do with: places, appointments, its key, its client."""
+    call, reply = operation.call, operation.reply
+    places = [call.place, reply.place]
+    if call.place and call.keeps_staff:
+        places += [Place(each, call.place.start) for each in staff]
+    named = (operation.existing, reply.appointment_id, call.key, call.client_id)
+    return [each for each in (*places, *named) if each is not None]
+
+
+def _about_row(row: Row) -> list[Hashable]:
+    return [each for each in (row.place, row.id, row.key, row.client_id) if each is not None]
+
+
+def _joined(groups: Sequence[Sequence[Hashable]]) -> dict[Hashable, int]:
+    """Number what hangs together, directly or not: what is in one group, and places that overlap.
+
+    Returns:
+        The number of each member's part.
+    """
+    places = {each for group in groups for each in group if isinstance(each, Place)}
+    latest: dict[int, Place] = {}  # of those that begin before, by staff: who ends last
+    pairs: list[tuple[Hashable, ...]] = []
+    for place in sorted(places, key=lambda each: each.start):
+        if place.staff in latest and latest[place.staff].overlaps(place):
+            pairs.append((latest[place.staff], place))
+        latest[place.staff] = place  # all last equally long
+    leader: dict[Hashable, Hashable] = {}
+
+    def find(member: Hashable) -> Hashable:
+        while leader.setdefault(member, member) != member:
+            leader[member] = member = leader[leader[member]]
+        return member
+
+    for group in (*groups, *pairs):
+        for member in group:
+            leader[find(member)] = find(group[0])
+    numbers: dict[Hashable, int] = {}
+    return {member: numbers.setdefault(find(member), len(numbers)) for member in leader}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from booking_core.strategies import DEFAULT
+from experiments.scenes.choosing import choose_when
 
 if TYPE_CHECKING:
     from experiments.load.endurance import Endurance
@@ -36,7 +37,7 @@ def which_when(endurance: Endurance, waiting: Waiting) -> pd.DataFrame:
         faults = load["double_bookings"] + load["dishonest_replies"]
         row = {
             "strategy": strategy.name + " (default)" * (strategy.name == DEFAULT.name),
-            "choose when": strategy.choose_when,
+            "choose when": choose_when(strategy),
             "held": "NO" if faults else "yes",
             "makes wait": "nobody" if traits.neighbours_wait == NEVER else traits.neighbours_wait,
             "says busy": "yes" if traits.may_answer_busy else "no",

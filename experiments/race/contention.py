@@ -17,7 +17,9 @@ from booking_core.errors import UnsupportedServer
 from booking_core.strategies import DEFAULT
 from experiments.race.race import FAULTS, REPLIES, races
 from experiments.scenes.catalogue import find_strategy
-from experiments.scenes.exhibits import Exhibit
+from experiments.scenes.choosing import choose_when
+from experiments.scenes.exhibit import Exhibit
+from experiments.scenes.replies import CLIENT_ELSEWHERE
 from experiments.scenes.shapes import SHAPES
 from experiments.server.postgres import fresh_database
 from experiments.show.stats import percentile, wilson
@@ -145,7 +147,7 @@ class Contention:
             {
                 "strategy": strategy.name + " (default)" * (strategy.name == DEFAULT.name),
                 "held": "yes" if broken[strategy.name] == 0 else "NO",
-                "choose when": strategy.choose_when,
+                "choose when": choose_when(strategy),
                 "makes wait": strategy.traits.neighbours_wait,
                 **{
                     f"{SHAPES[shape].title}: time": f"{ratio:.2f}"
@@ -174,6 +176,8 @@ class Contention:
             ("Nobody is refused for a slot that is not taken (good neighbours)",
              "refused_neighbours"),
             ("One key books once (same key, one booking)", "repeated_bookings"),
+            ("Nobody is booked in two places at one time (one client, one place)",
+             "clients_in_two_places"),
         ):  # fmt: skip
             broken = rounds[rounds[fault] > 0]
             verdicts.add(
@@ -186,8 +190,14 @@ class Contention:
             )
         requests = self.requests[self.requests["strategy"].isin(self.tested)]
         may_be_busy = [each.name for each in self.strategies if each.traits.may_answer_busy]
-        allowed = requests["outcome"].isin(["booked", "conflict", "cancelled"]) | (
-            (requests["outcome"] == "busy") & requests["strategy"].isin(may_be_busy)
+        outcome, elsewhere = (
+            requests["outcome"],
+            requests["detail"].str.startswith(CLIENT_ELSEWHERE),
+        )
+        allowed = (
+            outcome.isin(["booked", "conflict", "cancelled"])
+            | ((outcome == "busy") & requests["strategy"].isin(may_be_busy))
+            | ((outcome == "invalid") & elsewhere)
         )
         bare = (requests["outcome"] == "conflict") & (requests["alternatives"] == 0)
         apart = requests["shape"].isin(NEIGHBOURLY) & (requests["outcome"] == "conflict")

@@ -91,7 +91,8 @@ class Course:
             Its requests, one row each, and its summary.
         """
         runs = self._round()
-        faults = judge_round(self._stage, [run.answer for run in runs])
+        times = [(run.released, run.answered) for run in runs]
+        faults = judge_round(self._stage, [run.answer for run in runs], times)
         first = min(run.released for run in runs)
         waited = self._waits.milliseconds if self._waits else {}
         requests = pd.DataFrame(

@@ -37,6 +37,7 @@ OUTCOME_STYLES = {
     "conflict": ("#F3C46B", "///"),
     "busy": ("#C9C9C9", "..."),
     "cancelled": (SKY, "\\\\\\"),
+    "invalid": ("#F3C46B", "..."),
     "error": (VERMILION, "xxx"),
 }
 

@@ -36,7 +36,8 @@ HOLD_MS = 5.0
 LIMITS = {"clients": (1, 1000), "rounds": (1, 100_000), "hold_ms": (0, 60_000)}
 # Besides the clients': one to prepare and look, two to watch waits, some for other users.
 SPARE_CONNECTIONS = 8
-REPLIES = ("booked", "conflict", "busy", "cancelled")  # every other outcome is an error
+# Every other outcome is an error.
+REPLIES = ("booked", "conflict", "busy", "cancelled", "invalid")
 FAULTS = [fault.name for fault in fields(Faults)]
 
 
@@ -160,7 +161,13 @@ def races(  # noqa: PLR0913 - an experiment has as many parameters
         engine = database.engine(poolclass=SingletonThreadPool, pool_size=max(levels))
         control = database.engine()
         _check_connections(control, max(levels))
-        stage = Stage(control, chosen, largest, staff=max(scene.staff for scene in scenes.values()))
+        stage = Stage(
+            control,
+            chosen,
+            largest,
+            staff=max(scene.staff for scene in scenes.values()),
+            client_once=any(scene.client_once for scene in scenes.values()),
+        )
         played = []
         with (
             Course(stage, engine, control, hold_ms=hold_ms, seed=seed) as course,

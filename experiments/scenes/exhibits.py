@@ -3,6 +3,9 @@
 They are kept so that every experiment has controls that must fail; an instrument that finds
 nothing wrong with them finds nothing at all. Each says where it was seen, which shape of race
 breaks it and which fault shows. Never use one for bookings.
+
+Those here get the slot wrong. What goes wrong with an appointment that several move is in
+`exhibits_of_moves`, with a client who wants to be in two places in `exhibits_of_clients`.
 """
 
 from __future__ import annotations
@@ -10,38 +13,27 @@ from __future__ import annotations
 import random
 import time
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from sqlalchemy import NullPool, create_engine, func, select
 
 from booking_core.retry import RetryPolicy
 from booking_core.schema import appointment, staff
-from booking_core.strategies import Strategy, Traits, statements
+from booking_core.strategies import Traits, statements
 from booking_core.strategies.advisory import CALENDARS, LOCK, TRY_LOCK
 from booking_core.strategies.optimistic import Serializable
+from experiments.scenes.exhibit import Exhibit, lock_text
+from experiments.scenes.exhibits_of_clients import (
+    ClientCheckedEarly,
+    ClientUnlocked,
+    KeyOfClientAndStaff,
+)
+from experiments.scenes.exhibits_of_moves import IgnoredCount, TargetOnly, TrustedRead
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
     from booking_core.strategies.transaction import BookingTransaction
-
-
-class Exhibit(Strategy):
-    """An unsound strategy.
-
-    Attributes:
-        seen: Where it was seen.
-        breaks_in: The shape of race that breaks it.
-        breaks_with: How many clients it takes.
-        fault: What then shows, as a name of `experiments.judge.history.Faults`.
-    """
-
-    sound = False
-    choose_when = "Never: it is unsound, and shown to prove that the instruments see it."
-    seen: ClassVar[str] = ""
-    breaks_in: ClassVar[str] = "same_slot"
-    breaks_with: ClassVar[int] = 20
-    fault: ClassVar[str] = "double_bookings"
 
 
 class NoLock(Exhibit):
@@ -237,7 +229,7 @@ class KeyPerClient(Exhibit):
 
     def guard(self, tx: BookingTransaction) -> None:
         """Lock what nobody else wants."""
-        _lock_text(tx, f"{tx.request.staff_id}:{tx.request.client}")
+        lock_text(tx, f"{tx.request.staff_id}:{tx.request.client}")
 
 
 class InsertThenCount(Exhibit):
@@ -322,11 +314,7 @@ def _check(tx: BookingTransaction, *, skip_locked: bool) -> int | None:
 
 
 def _lock_hour(tx: BookingTransaction) -> None:
-    _lock_text(tx, f"{tx.request.staff_id}:{tx.request.slot.start:%Y-%m-%d %H}")
-
-
-def _lock_text(tx: BookingTransaction, key: str) -> None:
-    tx.connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
+    lock_text(tx, f"{tx.request.staff_id}:{tx.request.slot.start:%Y-%m-%d %H}")
 
 
 EXHIBITS: dict[str, type[Exhibit]] = {
@@ -346,6 +334,12 @@ EXHIBITS: dict[str, type[Exhibit]] = {
         InsertThenCount,
         OtherTransaction,
         ClosedBounds,
+        TrustedRead,
+        TargetOnly,
+        IgnoredCount,
+        ClientUnlocked,
+        KeyOfClientAndStaff,
+        ClientCheckedEarly,
         Origin,
     )
 }

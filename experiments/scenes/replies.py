@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from experiments.scenes.shapes import Place
+
+CLIENT_ELSEWHERE = "CLIENT_ELSEWHERE"
+"""The code of a refusal because the client is somewhere else at that time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +21,16 @@ class Reply:
         appointment_id: The appointment that the client was given or cancelled.
         taken_by: The appointment that a conflict named.
         replayed: Whether an earlier request with the same key had booked it.
+        place: Where the client was told that the appointment is.
+        code: What a refusal said to programs.
     """
 
     outcome: str
     appointment_id: int | None = None
     taken_by: int | None = None
     replayed: bool = False
+    place: Place | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _ROWS = text("""
-    SELECT id, staff_id, lower(blocked) AS starts, status, idempotency_key FROM appointment
+    SELECT id, staff_id, lower(blocked) AS starts, status, idempotency_key, client_id
+      FROM appointment
 """)
 
 
@@ -27,6 +28,7 @@ class Row:
     place: Place
     status: str
     key: str | None
+    client_id: str | None = None
 
 
 def read_rows(connection: Connection, staff: Mapping[int, int]) -> dict[int, Row]:
@@ -37,6 +39,12 @@ def read_rows(connection: Connection, staff: Mapping[int, int]) -> dict[int, Row
         staff: The number that shapes use for each staff id.
     """
     return {
-        row.id: Row(row.id, Place(staff[row.staff_id], row.starts), row.status, row.idempotency_key)
+        row.id: Row(
+            row.id,
+            Place(staff[row.staff_id], row.starts),
+            row.status,
+            row.idempotency_key,
+            row.client_id,
+        )
         for row in connection.execute(_ROWS)
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -16,12 +16,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import Range
 
-from booking_core import schema
+from booking_core import schema, whole_days
 from booking_core.booking import BookingService
 from booking_core.schema import (
     closure,
     location,
     offering,
+    other_hours,
     service,
     staff,
     time_off,
@@ -79,6 +80,8 @@ def load(connection: Connection, path: Path = SALON) -> Salon:
             time_zone=place["time_zone"],
             minimum_notice=timedelta(hours=place["minimum_notice_hours"]),
             horizon=timedelta(days=place["horizon_days"]),
+            notice_days=place.get("notice_whole_days"),
+            horizon_days=place.get("horizon_whole_days"),
         )
         for place in described["location"]
     }
@@ -100,6 +103,8 @@ def load(connection: Connection, path: Path = SALON) -> Salon:
             buffer_before=timedelta(minutes=offered.get("buffer_before_minutes", 0)),
             buffer_after=timedelta(minutes=offered["buffer_after_minutes"]),
             grid=timedelta(minutes=offered["grid_minutes"]),
+            grid_from_opening=offered.get("grid_from_opening", False),
+            client_once=offered.get("client_once", False),
         )
         for offered in described["service"]
     }
@@ -117,6 +122,8 @@ def load(connection: Connection, path: Path = SALON) -> Salon:
         for kind in ("shift", "break"):
             for hours in member.get(f"{kind}s", ()):
                 connection.execute(insert(working_hours), list(_weekly(staff_id, kind, hours)))
+        for hours in member.get("other_hours", ()):
+            _insert(connection, other_hours, staff_id=staff_id, **_once(hours))
         for off in member.get("time_off", ()):
             _insert(
                 connection,
@@ -148,12 +155,13 @@ def open_salon(
     return stored, BookingService(engine, clock=clock, source=source)
 
 
-def plain(connection: Connection, size: int) -> Salon:
+def plain(connection: Connection, size: int, *, client_once: bool = False) -> Salon:
     """Store a salon of so many staff members who work around the clock and offer one service.
 
     Args:
         connection: To a database with the schema, in a transaction that the caller commits.
         size: How many staff members.
+        client_once: Whether the service wants a client to be in one place.
     """
     location_id = _insert(
         connection,
@@ -164,7 +172,13 @@ def plain(connection: Connection, size: int) -> Salon:
         horizon=timedelta(days=365),
     )
     service_id = _insert(
-        connection, service, name="Visit", duration=DURATION, buffer_after=BUFFER, grid=GRID
+        connection,
+        service,
+        name="Visit",
+        duration=DURATION,
+        buffer_after=BUFFER,
+        grid=GRID,
+        client_once=client_once,
     )
     names = [f"Staff {number}" for number in range(1, size + 1)]
     members = {
@@ -208,7 +222,22 @@ def _weekly(staff_id: int, kind: str, hours: dict[str, Any]) -> Iterable[dict[st
         }
 
 
+def _once(hours: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "first": date.fromisoformat(hours["first"]),
+        "last": date.fromisoformat(hours["last"]) if "last" in hours else None,
+        "weeks": hours.get("weeks", 1),
+        "kind": hours.get("kind", "shift"),
+        "starts": time.fromisoformat(hours.get("from", "00:00")),
+        "ends": time.fromisoformat(hours.get("to", "00:00")),
+    }
+
+
 def _during(written: dict[str, str], zone: ZoneInfo) -> Range[datetime]:
+    if "first" in written:  # whole days
+        first, last = (date.fromisoformat(written[each]) for each in ("first", "last"))
+        slot = whole_days(first, last, zone.key)
+        return Range(slot.start, slot.end, bounds="[)")
     return Range(_local(written["from"], zone), _local(written["to"], zone), bounds="[)")
 
 

@@ -36,9 +36,18 @@ class Place:
         """What must be free."""
         return Slot(self.start, self.start + STEP)
 
+    @property
+    def during(self) -> Slot:
+        """What the client is promised: buffers are no concern of theirs."""
+        return Slot(self.start, self.start + DURATION)
+
     def overlaps(self, other: Place) -> bool:
         """Whether the two can't both be booked."""
         return self.staff == other.staff and self.blocked.overlaps(other.blocked)
+
+    def excludes(self, other: Place) -> bool:
+        """Whether a client who is here can't be there, with another member of staff."""
+        return self.staff != other.staff and self.during.overlaps(other.during)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +59,17 @@ class Call:
         place: Where to, for book and reschedule.
         existing: Which of the scene's appointments, for cancel and reschedule.
         key: The idempotency key, if any.
+        keeps_staff: Whether a reschedule names no member of staff. Then its place says when, and
+            whoever has the appointment when it is moved keeps it.
+        client_id: Which client asks, where that one can't be in two places.
     """
 
     operation: Operation
     place: Place | None = None
     existing: int | None = None
     key: str | None = None
+    keeps_staff: bool = False
+    client_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,11 @@ class Scene:
         """How many staff members appear."""
         places = [*self.existing, *(call.place for call in self.calls if call.place)]
         return 1 + max((place.staff for place in places), default=0)
+
+    @property
+    def client_once(self) -> bool:
+        """Whether clients have ids, and can't be in two places."""
+        return any(call.client_id for call in self.calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +157,40 @@ def _swap(clients: int) -> Scene:
     return Scene(existing, calls)
 
 
+def _two_moves(clients: int) -> Scene:
+    existing: list[Place] = []
+    calls: list[Call] = []
+    for client in range(clients):
+        # Three clients and two members of staff to an appointment.
+        group, which = divmod(client, 3)
+        has_it, takes_over = 2 * group, 2 * group + 1
+        target = OPENING + (1 + which) * STEP
+        if which == 0:
+            moved = len(existing)
+            existing.append(Place(has_it, OPENING))
+            calls.append(Call("reschedule", Place(takes_over, target), moved))
+            continue
+        if which > 1:
+            # So it can be moved there before it is handed over, and not afterwards.
+            existing.append(Place(takes_over, target))
+        calls.append(Call("reschedule", Place(has_it, target), moved, keeps_staff=True))
+    return Scene(existing, calls)
+
+
+def _one_client(clients: int) -> Scene:
+    later = clients // 3
+    # Starts within one duration of each other, buffers apart; the later ones begin when the last
+    # of these ends, one after the other.
+    starts = min(clients - later, int(DURATION / GRID))
+    free = OPENING + (starts - 1) * GRID + DURATION
+    calls = []
+    for client in range(clients):
+        group, which = divmod(client, 3)
+        start = free + group * DURATION if which > 1 else OPENING + (client - group) % starts * GRID
+        calls.append(Call("book", Place(client, start), client_id="one client"))
+    return Scene([], calls)
+
+
 def _same_key(clients: int) -> Scene:
     return Scene([], [_book(0, OPENING, key="one key") for _ in range(clients)])
 
@@ -177,6 +230,18 @@ SHAPES = {
             "one key, many times",
             "one appointment, and everybody is given it",
             _same_key,
+        ),
+        Shape(
+            "two_moves",
+            "moves of one appointment",
+            "one after the other; who names nobody leaves it with whoever has it then",
+            _two_moves,
+        ),
+        Shape(
+            "one_client",
+            "one client, many staff",
+            "of slots that overlap one is booked, the others are invalid; later ones are booked",
+            _one_client,
         ),
     )
 }

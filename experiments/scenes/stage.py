@@ -16,6 +16,7 @@ from booking_core.errors import BookingConflict, BookingError
 from experiments.scenes import salon
 from experiments.scenes.replies import Answer, Reply
 from experiments.scenes.rows import read_rows
+from experiments.scenes.shapes import Place
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from booking_core.requests import Booking
     from booking_core.strategies import Strategy
     from experiments.scenes.rows import Row
-    from experiments.scenes.shapes import Call, Place, Scene
+    from experiments.scenes.shapes import Call, Scene
 
 
 class Stage:
@@ -34,6 +35,7 @@ class Stage:
         strategy: What the schema is made for.
         scene: What is played.
         staff: How many staff members there are at least, for scenes that come later.
+        client_once: Whether a client must be in one place, for scenes that come later.
         backstop: Whether the exclusion constraint stands behind the strategy. By default only
             where the strategy needs it, or the constraint would hide its faults.
 
@@ -46,13 +48,14 @@ class Stage:
         before: All rows that it left, by id.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a stage has as many parts
         self,
         control: Engine,
         strategy: Strategy,
         scene: Scene,
         *,
         staff: int = 0,
+        client_once: bool = False,
         backstop: bool | None = None,
     ) -> None:
         self.control = control
@@ -60,9 +63,13 @@ class Stage:
         self.scene = scene
         with control.begin() as connection:
             schema.create(connection, strategy, backstop=backstop)
-            plain = salon.plain(connection, max(scene.staff, staff))
+            plain = salon.plain(
+                connection,
+                max(scene.staff, staff),
+                client_once=client_once or scene.client_once,
+            )
             # Schedules quote the version; it is the same wherever they are played.
-            connection.execute(update(schema.rulebook).values(version=1))
+            connection.execute(update(schema.offering).values(version=1))
         self._staff_ids = list(plain.staff.values())
         self.staff = {staff_id: number for number, staff_id in enumerate(self._staff_ids)}
         (self._service_id,) = plain.services.values()
@@ -103,7 +110,8 @@ class Stage:
             reply = Reply(error.outcome, taken_by=error.taken_by)
             return Answer(reply, error.attempts, len(error.alternatives), str(error))
         except BookingError as error:
-            return Answer(Reply(error.outcome), error.attempts, detail=f"{error.code}: {error}")
+            reply = Reply(error.outcome, code=error.code)
+            return Answer(reply, error.attempts, detail=f"{error.code}: {error}")
         except Exception as error:  # noqa: BLE001 - a strategy under test may raise anything
             return Answer(Reply("error"), detail=f"{type(error).__name__}: {error}")
 
@@ -123,21 +131,33 @@ class Stage:
             booking = service.reschedule(
                 self.existing[call.existing],
                 start=call.place.start,
-                staff_id=self._staff_ids[call.place.staff],
+                staff_id=None if call.keeps_staff else self._staff_ids[call.place.staff],
             )
         else:
             # One key means one request, so it must come from one client.
-            booking = self._book(service, call.place, call.key or client, call.key)
-        reply = Reply("booked", booking.appointment.id, replayed=booking.replayed)
+            who = call.key or client
+            booking = self._book(service, call.place, who, call.key, call.client_id)
+        reply = Reply(
+            "booked",
+            booking.appointment.id,
+            replayed=booking.replayed,
+            place=Place(self.staff[booking.appointment.staff_id], booking.appointment.slot.start),
+        )
         return Answer(reply, booking.attempts)
 
     def _book(
-        self, service: BookingService, place: Place, client: str, key: str | None = None
+        self,
+        service: BookingService,
+        place: Place,
+        client: str,
+        key: str | None = None,
+        client_id: str | None = None,
     ) -> Booking:
         return service.book(
             staff_id=self._staff_ids[place.staff],
             service_id=self._service_id,
             start=place.start,
             client=client,
+            client_id=client_id,
             key=key,
         )

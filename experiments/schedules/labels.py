@@ -21,6 +21,7 @@ PROPERTIES = {
     "lost_sales": "no lost sale",
     "refused_neighbours": "good neighbours",
     "repeated_bookings": "same key, one booking",
+    "clients_in_two_places": "one client, one place",
 }
 """The property that each kind of fault breaks."""
 
@@ -31,6 +32,7 @@ ERRORS = {
     "23P01": "refused by the constraint",
     "23505": "refused by the unique index",
     "55P03": "lock not available",
+    "ZC001": "the client is elsewhere",
 }
 
 # The first that matches wins; groups are quoted.
@@ -39,6 +41,7 @@ _LABELS: tuple[tuple[str, str], ...] = (
     (r"pg_advisory_(?:xact_)?lock\(hashtextextended\('([^']*)'", "lock the key {0}"),
     (r"pg_try_advisory", "try to lock the calendar"),
     (r"pg_advisory_unlock", "unlock the calendar"),
+    (r"pg_advisory_xact_lock\(\d+, hashtext\(", "lock the client"),
     (r"pg_advisory_(?:xact_)?lock", "lock the calendar"),
     (r"^lock table (\w+)", "lock the table {0}"),
     (r"from staff\b.* for (no key update|update|share|key share)( nowait| skip locked)?",
@@ -46,7 +49,8 @@ _LABELS: tuple[tuple[str, str], ...] = (
     (r"^(?:select|with).* from (?:appointment).*blocked.* for update( skip locked)?",
      "check the slot, for update{0}"),
     (r"^select.* from appointment.*blocked", "check the slot"),
-    (r"^select.* from appointment.*idempotency_key =", "look up the key"),
+    (r"^select.* from appointment.*idempotency_key = ", "look up the key"),
+    (r"^select.* from appointment.*client_id = ", "look for the client elsewhere"),
     (r"^select.* from appointment\b.* for update", "lock the appointment"),
     (r"^select.* from appointment\b", "look up the appointment"),
     (r"^insert into appointment.*on conflict do nothing", "insert, unless it conflicts"),
@@ -54,14 +58,16 @@ _LABELS: tuple[tuple[str, str], ...] = (
     (r"^with \w+ as \(\s*insert into claim", "claim and insert"),
     (r"^with rival as .*update appointment", "check the slot and move"),
     (r"^with rival as .*insert into appointment", "check the slot and insert"),
+    (r"^with moved as ", "move the appointment"),
     (r"^update appointment set status", "cancel the appointment"),
     (r"^update appointment", "move the appointment"),
     (r"^delete from appointment", "delete it again"),
     (r"^update claim", "move the claim"),
     (r"^delete from claim", "give the claim back"),
     (r"^update staff set \w*version", "raise the version, if unchanged"),
+    (r"^select.* from (?:service|staff join location)", "read the rules"),
     (r"^select.*version.* from staff", "read the calendar's version"),
-    (r"^select.* from service", "read the rules"),
+    (r"^insert into change", "remember the key"),
 )  # fmt: skip
 
 
@@ -94,12 +100,13 @@ def outcome(step: Step) -> str:
     what = action(step)
     meanings: tuple[tuple[str, Callable[[], str]], ...] = (
         ("check the slot and", lambda: _claimed(step)),
+        ("look for", lambda: f"there, appointment {first}" if step.rows else "not there"),
         ("check", lambda: f"taken by appointment {first}" if step.rows else "it is free"),
         ("try to lock", lambda: "got it" if first in ("t", "1") else "refused"),
         ("insert", lambda: f"appointment {first}" if step.rows else "nothing inserted"),
         ("claim and insert", lambda: f"appointment {first}" if step.rows else "nothing inserted"),
         ("lock", lambda: "no row got" if "row" in what and not step.rows else "got it"),
-        ("move the app", lambda: "moved" if step.rows else "it is gone"),
+        ("move the app", lambda: "moved" if step.rows else "nothing moved"),
         ("unlock", lambda: "let go"),
     )
     for beginning, meaning in meanings:

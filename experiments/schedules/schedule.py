@@ -84,6 +84,7 @@ class StoredRow:
     ends: str
     status: str
     key: str | None = None
+    client_id: str | None = None
 
 
 def double_bookings(rows: Iterable[StoredRow]) -> list[tuple[StoredRow, StoredRow]]:
@@ -112,6 +113,7 @@ class ClientReply:
         detail: An error's text.
         invoked: The number of its first step; None where it had none.
         replied: The number of the step after which it was told.
+        place: Where it was told that the appointment is, in words, if it left that open.
     """
 
     client: int
@@ -124,6 +126,7 @@ class ClientReply:
     detail: str = ""
     invoked: int | None = None
     replied: int | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

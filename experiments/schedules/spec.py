@@ -164,7 +164,8 @@ def find_tester() -> Path:
 def _schema(strategy: Strategy, found: Counterexample) -> Iterator[str]:
     """Give the statements that `booking_core.schema.create` would send.
 
-    The triggers that count changes of the rules are left out: no schedule changes any.
+    The triggers that give rules another version are left out: no schedule changes any. So is the
+    one that keeps a client in one place, where clients have no ids.
     """
     yield "CREATE EXTENSION IF NOT EXISTS btree_gist"
     sent: list[Any] = []
@@ -176,7 +177,9 @@ def _schema(strategy: Strategy, found: Counterexample) -> Iterator[str]:
         yield " ".join(str(sql.compile(dialect=dialect)).split())
     backstop = strategy.needs_constraint if found.backstop is None else found.backstop
     yield schema.NO_OVERLAP if backstop else schema.OVERLAP_INDEX
-    yield _insert("rulebook", version=1)
+    yield from schema.INDEXES
+    if _has_client_ids(found):
+        yield from schema.ONE_PLACE
     yield from strategy.needs
 
 
@@ -185,9 +188,17 @@ def _beginning(found: Counterexample) -> Iterator[str]:
     yield _insert(
         "location", name="Anywhere", time_zone="UTC", minimum_notice="0", horizon="365 days"
     )
-    yield _insert("service", name="Visit", duration=DURATION, buffer_after=BUFFER, grid=GRID)
+    yield _insert(
+        "service",
+        name="Visit",
+        duration=DURATION,
+        buffer_after=BUFFER,
+        grid=GRID,
+        client_once=_has_client_ids(found),
+    )
     for number in range(1 + max((row.staff for row in found.before + found.after), default=0)):
         yield _insert("staff", location_id=1, name=f"Staff {number + 1}")
+        yield _insert("offering", service_id=1, staff_id=number + 1, version=1)
     for row in found.before:
         ends = datetime.fromisoformat(row.ends) - BUFFER
         yield _insert(
@@ -196,6 +207,7 @@ def _beginning(found: Counterexample) -> Iterator[str]:
             staff_id=row.staff + 1,
             service_id=1,
             client=row.client,
+            client_id=row.client_id,
             during=f"[{row.starts},{ends.isoformat()})",
             blocked=f"[{row.starts},{row.ends})",
             status=row.status,
@@ -206,6 +218,10 @@ def _beginning(found: Counterexample) -> Iterator[str]:
         yield (
             "SELECT setval(pg_get_serial_sequence('appointment', 'id'), max(id)) FROM appointment"
         )
+
+
+def _has_client_ids(found: Counterexample) -> bool:
+    return any(row.client_id for row in found.before + found.after)
 
 
 def _insert(table: str, **values: object) -> str:

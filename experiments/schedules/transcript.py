@@ -134,6 +134,8 @@ def _reply(reply: ClientReply) -> str:
     told = reply.outcome
     if reply.appointment_id is not None:
         told += f", appointment {reply.appointment_id}"
+    if reply.place:
+        told += f" with {reply.place}"
     if reply.replayed:
         told += " again"
     if reply.taken_by is not None:

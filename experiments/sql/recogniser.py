@@ -3,7 +3,13 @@
 The text is cut into words, and every word that names a table of the database counts as a table
 that is read: too many rather than too few. What is written, and in which columns, is read off
 INSERT, UPDATE and DELETE. Functions of the user's own are looked up, and their bodies are read
-the same way. Whatever is not understood is *not recognised*, and then depends on everything.
+the same way. So are the functions of triggers: where one only reads and locks, whatever sets it off
+reads and locks the same. Whatever is not understood is *not recognised*, and then depends on
+everything.
+
+A trigger may want a column to be given (`WHEN (new.client_id IS NOT NULL)`). As long as no row has
+that column and no statement gives it, the trigger is left out of account; `learn` says when that
+changes.
 
 PostgreSQL's catalogue says which tables, foreign keys, functions and triggers there are.
 """
@@ -11,9 +17,12 @@ PostgreSQL's catalogue says which tables, foreign keys, functions and triggers t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, LiteralString, NamedTuple
+
+from psycopg.sql import SQL, Identifier
 
 from experiments.sql.statements import (
     ALL,
@@ -48,9 +57,19 @@ _HARMLESS = {
 }  # fmt: skip
 
 
+# The first of a trigger's conditions that it wants a column to be given.
+_GIVEN = re.compile(r"\(?new\.(\w+) IS NOT NULL\)?", re.IGNORECASE)
+
+
 class _Function(NamedTuple):
     body: str
     harmless: bool
+
+
+class _Trigger(NamedTuple):
+    function: str
+    columns: frozenset[str]  # whose update sets it off
+    wants: str | None  # the column without which nothing sets it off
 
 
 class Recogniser:
@@ -84,16 +103,20 @@ class Recogniser:
                 " AND relnamespace::regnamespace::text <> ALL (%s)"
             )
         )
-        # For each table with triggers, the columns whose update sets one off.
-        self._triggers: Changes = {}
-        for table, columns in connection.execute(
+        self._triggers: dict[str, list[_Trigger]] = {}
+        for table, function, columns, definition in connection.execute(
             """
-            SELECT relname, array(SELECT attname::text FROM pg_attribute
-                                   WHERE attrelid = tgrelid AND attnum = ANY (tgattr))
-              FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal
-            """
+            SELECT relname, proname, array(SELECT attname::text FROM pg_attribute
+                                            WHERE attrelid = tgrelid AND attnum = ANY (tgattr)),
+                   pg_get_triggerdef(pg_trigger.oid)
+              FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+              JOIN pg_proc ON pg_proc.oid = tgfoid
+             WHERE NOT tgisinternal AND tgtype & 28 <> 0
+            """  # INSERT, UPDATE or DELETE; what truncates is not recognised in any case
         ):
-            self._triggers = _merged(self._triggers, {table: frozenset(columns or [ALL])})
+            self._triggers.setdefault(table, []).append(
+                _Trigger(function, frozenset(columns or [ALL]), _wanted(definition))
+            )
         self._volatile = (
             column(
                 "SELECT proname FROM pg_proc WHERE provolatile = 'v'"
@@ -116,6 +139,13 @@ class Recogniser:
         ):
             self.references[table] = self.references.get(table, frozenset()) | {other}
         self._known: dict[str, Statement] = {}
+        # The columns that triggers want and nobody gives, with their tables.
+        self._absent = {
+            (table, trigger.wants)
+            for table, triggers in self._triggers.items()
+            for trigger in triggers
+            if trigger.wants and not _is_given(connection, table, trigger.wants)
+        }
 
     def __call__(self, sql: str) -> Statement:
         """Return what a statement touches, given its text with or without parameters."""
@@ -123,6 +153,29 @@ class Recogniser:
         if found is None:
             found = self._known[sql] = self._read(sql)
         return found
+
+    def learn(self, sql: str, parameters: object = None) -> bool:
+        """Take account of what a statement gives; say whether triggers mind that did not so far.
+
+        Args:
+            sql: Its text.
+            parameters: Their values, by name.
+        """
+        if not self._absent:
+            return False
+        values = parameters if isinstance(parameters, Mapping) else {}
+        statement = self(sql)
+        given = {
+            (table, column)
+            for table, column in self._absent
+            if table in statement.writes
+            and (column in sql or not statement.recognised)
+            and values.get(column, column) is not None
+        }
+        if given:
+            self._absent -= given
+            self._known.clear()
+        return bool(given)
 
     def _read(self, sql: str) -> Statement:
         words = [word.lower() for word in _WORDS.findall(sql)]
@@ -139,15 +192,20 @@ class Recogniser:
                 return Statement(serializable=raised)
             case [first, *_] if first not in _READING:
                 return self._opaque_to_us(words)
-        called = {word for word, after in pairwise(words) if after == "("}
+        called = _called(words)
         if called & self._volatile or self._opaque.intersection(words) or "$$" in words:
             return self._opaque_to_us(words)
         own = [self._functions[name] for name in called if name in self._functions]
         if not all(function.harmless for function in own):
             return self._opaque_to_us(words, own)
         writes = self._writes(words)
-        if any(self._sets_off(table, columns) for table, columns in writes.items()):
+        functions = self._set_off(writes)
+        followed = [self._followed(function) for function in functions]
+        if not all(followed):
             return self._opaque_to_us(words, own)
+        for body in followed:
+            words = [*words, *body]
+            called |= _called(body)
         advisory = {word for word in called if "advisory" in word}
         return Statement(
             tables=frozenset(self._tables.intersection(words)),
@@ -179,10 +237,22 @@ class Recogniser:
             else everything,
         )
 
-    def _sets_off(self, table: str, written: frozenset[str]) -> bool:
-        """Whether a trigger fires, whose function is not followed."""
-        columns = self._triggers.get(table, frozenset())
-        return bool(columns) and (ALL in columns | written or not columns.isdisjoint(written))
+    def _set_off(self, writes: Changes) -> set[str]:
+        """The functions of the triggers that fire."""
+        return {
+            trigger.function
+            for table, written in writes.items()
+            for trigger in self._triggers.get(table, ())
+            if (table, trigger.wants) not in self._absent
+            and (ALL in trigger.columns | written or not trigger.columns.isdisjoint(written))
+        }
+
+    def _followed(self, trigger: str) -> list[str]:
+        """The words of a trigger's function; none where it may do more than read and lock."""
+        body = self._functions[trigger].body if trigger in self._functions else "execute"
+        words = [word.lower() for word in _WORDS.findall(body)]
+        unknown = self._volatile | self._functions.keys() | {"execute"}
+        return [] if unknown.intersection(words) or self._writes(words) else words
 
     def _lock_table(self, words: list[str]) -> Statement:
         text = " ".join(words)
@@ -221,6 +291,27 @@ class Recogniser:
                 )
                 found = _merged(found, {target: _columns_set(words[position:])})
         return found
+
+
+def _wanted(definition: str) -> str | None:
+    """The column without which nothing sets a trigger off, given its definition."""
+    _, _, condition = definition.partition(" WHEN ")
+    condition, _, _ = condition.rpartition(" EXECUTE ")
+    if re.search(r"\bOR\b|\bNOT \(|\bCASE\b", condition):
+        return None
+    terms = (_GIVEN.fullmatch(term.strip(" ()")) for term in condition.split(" AND "))
+    return next((term[1] for term in terms if term), None)
+
+
+def _is_given(connection: psycopg.Connection, table: str, column: str) -> bool:
+    query = SQL("SELECT FROM {} WHERE {} IS NOT NULL LIMIT 1")
+    rows = connection.execute(query.format(Identifier(table), Identifier(column)))
+    return bool(rows.fetchall())
+
+
+def _called(words: Iterable[str]) -> set[str]:
+    """The words that a parenthesis follows: functions among them."""
+    return {word for word, after in pairwise(words) if after == "("}
 
 
 def _merged(one: Changes, other: Changes) -> Changes:

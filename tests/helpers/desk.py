@@ -28,6 +28,8 @@ MINUTE = timedelta(minutes=1)
 # Tuesday, when Amara, Bruno and Chidi are all there. A haircut and its buffer take an hour.
 TEN = datetime(2030, 1, 8, 10, tzinfo=BERLIN).astimezone(UTC)
 TUESDAY = date(2030, 1, 8)
+# One of each way of writing: where a rule does not depend on which lock is taken.
+FAMILIES = ["advisory", "serializable", "exclusion", "one_statement", "temporal_key", "function"]
 PATIENCE = 60  # seconds after which a test gives up on what should have happened at once
 
 

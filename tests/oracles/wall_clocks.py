@@ -4,10 +4,12 @@ Nothing of booking_core is used here, nor its arithmetic: an instant is a whole 
 since 1970, and what a wall clock shows is looked up for each of them.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache, cached_property
-from zoneinfo import ZoneInfo
+from functools import cached_property, lru_cache
+from itertools import accumulate, pairwise
+from zoneinfo import ZoneInfo, available_timezones
 
 from hypothesis import strategies as st
 
@@ -42,6 +44,18 @@ CHANGES = (
     # By half an hour.
     Change("Australia/Lord_Howe", datetime(2030, 4, 6, 15, tzinfo=UTC)),
     Change("Australia/Lord_Howe", datetime(2030, 10, 5, 15, 30, tzinfo=UTC)),
+    # By two hours.
+    Change("Antarctica/Troll", datetime(2030, 3, 31, 1, tzinfo=UTC)),
+    Change("Antarctica/Troll", datetime(2030, 10, 27, 1, tzinfo=UTC)),
+    # At midnight: a date begins at one o'clock, or its first hour or its last one occurs twice.
+    Change("Africa/Cairo", datetime(2030, 4, 25, 22, tzinfo=UTC)),
+    Change("Africa/Cairo", datetime(2030, 10, 31, 21, tzinfo=UTC)),
+    Change("America/Santiago", datetime(2030, 4, 7, 3, tzinfo=UTC)),
+    Change("America/Santiago", datetime(2030, 9, 8, 4, tzinfo=UTC)),
+    Change("America/Havana", datetime(2030, 3, 10, 5, tzinfo=UTC)),
+    Change("America/Havana", datetime(2030, 11, 3, 5, tzinfo=UTC)),
+    Change("Asia/Beirut", datetime(2030, 3, 30, 22, tzinfo=UTC)),
+    Change("Asia/Beirut", datetime(2030, 10, 26, 21, tzinfo=UTC)),
     # By a quarter of an hour, at midnight.
     Change("Asia/Kathmandu", datetime(1985, 12, 31, 18, 15, tzinfo=UTC)),
     Change("Asia/Kathmandu", datetime(2030, 6, 1, tzinfo=UTC)),
@@ -54,8 +68,6 @@ CHANGES = (
     Change("Pacific/Apia", datetime(2011, 9, 24, 14, tzinfo=UTC)),
     Change("UTC", datetime(2030, 1, 7, tzinfo=UTC)),
 )
-# Those in which every date exists: what a shift on a day that was left out means, nobody knows.
-CHANGES_WITHIN_A_DAY = tuple(change for change in CHANGES if change.zone != "Pacific/Apia")
 
 changes = st.sampled_from(CHANGES)
 
@@ -87,34 +99,24 @@ class Walls:
         return wall.hour * 60 + wall.minute
 
     def when(self, day: date, wall: time) -> int:
-        """Return the first minute at which the clock shows this.
+        """Return the first minute at which the clock shows this or anything later.
 
-        Where it never does, the clock has jumped over it; it is then counted on from the last
-        minute before the jump, as if the clock had not changed (RFC 5545, section 3.3.5).
+        Where it never shows this, that is the moment at which it jumps over it.
         """
-        wanted = datetime.combine(day, wall)
-        if wanted in self._first_shown:
-            return self._first_shown[wanted]
-        later = next(
-            index
-            for index, shown in enumerate(self.shown)
-            if shown > wanted and self.shown[index - 1] < wanted
-        )
-        return self.first + later - 1 + (wanted - self.shown[later - 1]) // MINUTE
+        return self.first + bisect_left(self._latest_shown, datetime.combine(day, wall))
 
     def days(self) -> list[date]:
-        """Return the dates, less those at the rim."""
-        return sorted({shown.date() for shown in self.shown})[2:-2]
+        """Return the dates, less those at the rim; those that were left out are among them."""
+        first, last = self.shown[0].date(), self.shown[-1].date()
+        return [first + timedelta(days=n) for n in range(2, (last - first).days - 1)]
 
     @cached_property
-    def _first_shown(self) -> dict[datetime, int]:
-        times: dict[datetime, int] = {}
-        for index, shown in enumerate(self.shown):
-            times.setdefault(shown, self.first + index)
-        return times
+    def _latest_shown(self) -> list[datetime]:
+        """What the clock has shown up to each minute at the latest."""
+        return list(accumulate(self.shown, max))
 
 
-@cache
+@lru_cache(maxsize=100)  # a megabyte each
 def walls_around(change: Change) -> Walls:
     """Read the clocks around a change."""
     first = change.minute - HALF_WIDTH
@@ -126,3 +128,35 @@ def walls_around(change: Change) -> Walls:
             for minute in range(first, first + 2 * HALF_WIDTH)
         ],
     )
+
+
+@lru_cache(maxsize=100)
+def changes_of(zone: str) -> list[Change]:
+    """Return the changes of a zone from 1971 to 2040, to the second."""
+    where = ZoneInfo(zone)
+    days = [datetime(1971, 1, 1, tzinfo=UTC) + timedelta(days=n) for n in range(70 * 365)]
+    return [
+        Change(zone, _change_between(where, one, other))
+        for one, other in pairwise(days)
+        if _ahead(where, one) != _ahead(where, other)
+    ]
+
+
+def _change_between(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
+    old = _ahead(zone, before)
+    while after - before > timedelta(seconds=1):
+        middle = before + (after - before) // timedelta(seconds=2) * timedelta(seconds=1)
+        before, after = (middle, after) if _ahead(zone, middle) == old else (before, middle)
+    return after
+
+
+def _ahead(zone: ZoneInfo, moment: datetime) -> timedelta | None:
+    return moment.astimezone(zone).utcoffset()
+
+
+@st.composite
+def changes_anywhere(draw: st.DrawFn) -> Change:
+    """Return a change of any zone there is; of those that have none, a moment like any other."""
+    zone = draw(st.sampled_from(sorted(available_timezones())))
+    ordinary = Change(zone, datetime(2030, 3, 10, 7, tzinfo=UTC))
+    return draw(st.sampled_from(changes_of(zone) or [ordinary]))

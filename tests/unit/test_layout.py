@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 import tokenize
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 import booking_core
 from booking_core.database.session import Isolation
 from booking_core.strategies import DEFAULT, STRATEGIES, Strategy
+from experiments.scenes.choosing import choose_when
 
 CORE = Path(booking_core.__file__).parent
 MODULES = sorted(CORE.rglob("*.py"))
@@ -133,7 +135,7 @@ def test_a_strategy_says_how_it_works_what_it_costs_and_when_to_choose_it(
     assert ["How:", "Cost:", "Manual:"] == [
         part for part in ("How:", "Cost:", "Manual:") if part in words
     ]
-    assert strategy.choose_when.endswith(".")
+    assert choose_when(strategy).endswith(".")
     assert strategy.sound
     assert strategy.isolation in Isolation.__args__  # type: ignore[attr-defined]
     assert 0 <= strategy.traits.round_trips_under_lock < strategy.traits.round_trips
@@ -144,7 +146,7 @@ def test_a_strategy_says_how_it_works_what_it_costs_and_when_to_choose_it(
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=list(STRATEGIES))
 def test_traits_are_plain_values(strategy: type[Strategy]) -> None:
     """Tables and JSON show them as they are."""
-    traits = strategy.traits.as_dict()
+    traits = asdict(strategy.traits)
     assert {
         "waits",
         "may_answer_busy",

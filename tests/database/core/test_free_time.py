@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from random_salons import RandomSalon, salons
 from slow_calendar import SlowCalendar
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, Insert, insert, select
 from sqlalchemy.dialects.postgresql import Range
 from wall_clocks import minute_of, moment_of
 
 from booking_core import DEFAULT, Appointment, Slot, schema
 from booking_core.calendar.availability import Availability
+from booking_core.calendar.rules import Hours
 from booking_core.slots import FreeSlot
 from experiments.server.postgres import Database
 
@@ -42,8 +43,7 @@ def _store(engine: Engine, salon: RandomSalon) -> Availability:
     offered = salon.service
     with engine.begin() as connection:
         for table in reversed(schema.metadata.sorted_tables):
-            if table is not schema.rulebook:
-                connection.exec_driver_sql(f"DELETE FROM {table.name}")
+            connection.exec_driver_sql(f"DELETE FROM {table.name}")
         locations = {slow.calendar.location_id: slow.calendar for slow in salon.calendars}
         for number, calendar in locations.items():
             connection.execute(
@@ -53,6 +53,8 @@ def _store(engine: Engine, salon: RandomSalon) -> Availability:
                     time_zone=calendar.zone.key,
                     minimum_notice=calendar.minimum_notice,
                     horizon=calendar.horizon,
+                    notice_days=calendar.notice_days,
+                    horizon_days=calendar.horizon_days,
                 )
             )
             for slot in calendar.closed:
@@ -69,6 +71,7 @@ def _store(engine: Engine, salon: RandomSalon) -> Availability:
                 buffer_before=offered.buffer_before,
                 buffer_after=offered.buffer_after,
                 grid=offered.grid,
+                grid_from_opening=offered.grid_from_opening,
             )
         )
         for slow in salon.calendars:
@@ -85,19 +88,8 @@ def _store_calendar(connection: Connection, slow: SlowCalendar) -> None:
         )
     )
     connection.execute(insert(schema.offering).values(service_id=slow.service.id, **who))
-    connection.execute(
-        insert(schema.working_hours),
-        [
-            who
-            | {
-                "weekday": hours.weekday,
-                "kind": hours.kind,
-                "starts": hours.starts,
-                "ends": hours.ends,
-            }
-            for hours in calendar.hours
-        ],
-    )
+    for hours in calendar.hours:
+        connection.execute(_filed(hours).values(**who))
     for slot in calendar.off:
         connection.execute(insert(schema.time_off).values(during=_range(slot), reason="off", **who))
     for other in slow.busy:
@@ -122,6 +114,15 @@ def _store_calendar(connection: Connection, slow: SlowCalendar) -> None:
             **who,
         )
     )
+
+
+def _filed(hours: Hours) -> Insert:
+    """Return how hours are stored: those of every week by the weekday, others by their dates."""
+    row = {"kind": hours.kind, "starts": hours.starts, "ends": hours.ends}
+    if hours.first.year == 1:
+        return insert(schema.working_hours).values(weekday=hours.first.weekday(), **row)
+    last = None if hours.last == date.max else hours.last
+    return insert(schema.other_hours).values(first=hours.first, last=last, weeks=hours.weeks, **row)
 
 
 def _range(slot: Slot) -> Range[datetime]:
@@ -239,10 +240,15 @@ def _appointments(engine: Engine, salon: RandomSalon) -> list[Appointment]:
 
 
 def _without(slow: SlowCalendar, moves: Appointment | None) -> SlowCalendar:
-    """Return a calendar as it is for whoever moves an appointment."""
-    if not moves or moves.staff_id != slow.calendar.staff_id:
+    """Return a calendar as it is for whoever moves an appointment: it keeps its length."""
+    if not moves:
         return slow
-    return replace(slow, busy=[each for each in slow.busy if each.promised != moves.slot])
+    own = moves.slot if moves.staff_id == slow.calendar.staff_id else None
+    return replace(
+        slow,
+        service=slow.service.as_booked(moves),
+        busy=[each for each in slow.busy if each.promised != own],
+    )
 
 
 def _name(salon: RandomSalon, staff_id: int) -> str:
@@ -271,13 +277,15 @@ def test_candidates_are_those_whom_the_rules_allow_and_nobody_has(
     ]
     event("somebody" if any(allowed for _, allowed, _ in expected) else "nobody")
     found = availability.candidates(1, moment_of(minute))
-    assert expected == [(each.staff_id, each.allowed, each.taken_by is None) for each in found]
+    assert expected == [(each.staff_id, not each.refusal, not each.taken) for each in found]
     half_a_day = timedelta(hours=12)
+    before = salon.service.buffer_before
+    after = salon.service.duration + salon.service.buffer_after
+    near = Slot(moment_of(minute) - half_a_day - before, moment_of(minute) + half_a_day + after)
     for slow, candidate in zip(salon.calendars, found, strict=True):
-        near = Slot(moment_of(minute) - half_a_day, moment_of(minute) + half_a_day)
-        promised = [
-            each.promised.end - each.promised.start
+        near_by = [
+            each.blocked.end - each.blocked.start
             for each in slow.busy
             if each.blocked.overlaps(near)
         ]
-        assert sum(promised, timedelta()) == candidate.load
+        assert sum(near_by, timedelta()) == timedelta(seconds=candidate.load)

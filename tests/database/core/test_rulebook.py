@@ -113,4 +113,50 @@ def test_bookings_change_no_rules(desk: Desk) -> None:
 
 def _version(desk: Desk) -> int:
     with desk.engine.connect() as connection:
-        return int(connection.exec_driver_sql("SELECT version FROM rulebook").scalar_one())
+        return int(connection.exec_driver_sql("SELECT sum(version) FROM offering").scalar_one())
+
+
+WRITES = {
+    "hours": "UPDATE working_hours SET ends = ends WHERE staff_id = {staff}",
+    "time off": "INSERT INTO time_off (staff_id, during, reason)"
+    " VALUES ({staff}, '[2031-01-08 08:00+00, 2031-01-08 11:00+00)', 'dentist')",
+    "closure": "INSERT INTO closure (location_id, during, reason)"
+    " VALUES ({place}, '[2031-01-08 08:00+00, 2031-01-08 11:00+00)', 'holiday')",
+    "location": "UPDATE location SET name = name WHERE id = {place}",
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_nobody_waits_for_rules_that_are_being_edited(fresh: Database, write: str) -> None:
+    """Somebody edits Brooklyn in an open transaction: Berlin is booked, and edited, at once.
+
+    Reported: an import of one salon's hours blocks the bookings of all the others.
+    """
+    desk = desk_in(fresh, DEFAULT)
+    service = desk.service()
+    service.cancel(service.book(**desk.ask()).appointment.id)
+    dolores, brooklyn = desk.salon.staff["Dolores"], desk.salon.locations["Brooklyn"]
+    amara, berlin = desk.salon.staff["Amara"], desk.salon.locations["Berlin Mitte"]
+    with desk.engine.connect() as editor, desk.engine.connect() as other:
+        editor.exec_driver_sql(write.format(staff=dolores, place=brooklyn))
+        assert 1 == service.book(**desk.ask()).attempts
+        other.exec_driver_sql("SET lock_timeout = '5s'")
+        other.exec_driver_sql(write.format(staff=amara, place=berlin))
+        # Those of a calendar whose own rules are edited don't wait either: the old ones hold yet.
+        assert 1 == service.book(**desk.ask(start=TEN + HOUR)).attempts
+        other.commit()
+        editor.commit()
+    assert 2 == service.book(**desk.ask(start=TEN + 4 * HOUR)).attempts, "read anew, once"
+    assert 1 == service.book(**desk.ask(staff="Bruno", start=TEN + 4 * HOUR)).attempts
+
+
+def test_what_is_known_of_others_is_not_forgotten(fresh: Database, queries: list[str]) -> None:
+    """An edit of Brooklyn's hours costs a booking in Berlin nothing, not even a look."""
+    desk = desk_in(fresh, DEFAULT)
+    service = desk.service()
+    service.cancel(service.book(**desk.ask()).appointment.id)
+    dolores = desk.salon.staff["Dolores"]
+    desk.execute("UPDATE working_hours SET ends = ends WHERE staff_id = :who", who=dolores)
+    queries.clear()
+    service.book(**desk.ask())
+    assert 1 == len(queries)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import psycopg
 import pytest
-from desk import MINUTE, PATIENCE, TEN, Desk, open_desk
+from desk import MINUTE, NOW, PATIENCE, TEN, Desk, open_desk
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -29,10 +29,10 @@ from booking_core import (
     Strategy,
     schema,
 )
+from booking_core.calendar.rulebook import Rulebook
 from booking_core.database.session import Session
 from booking_core.errors import UnsupportedServer
-from booking_core.requests import Request
-from booking_core.slots import Slot
+from booking_core.requests import Request, Wish
 from booking_core.strategies.transaction import BookingTransaction
 from experiments.scenes import salon
 from experiments.server.postgres import Database
@@ -51,19 +51,8 @@ def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
 
 def _request(desk: Desk, **different: Any) -> Request:  # noqa: ANN401 - as `ask`
     asked = desk.ask(**different)
-    slot = Slot(asked["start"], asked["start"] + 45 * MINUTE)
-    blocked = Slot(slot.start, slot.end + 15 * MINUTE)
-    with desk.engine.connect() as connection:
-        version = connection.exec_driver_sql("SELECT version FROM rulebook").scalar_one()
-    return Request(
-        asked["service_id"],
-        "Ada",
-        slot.start,
-        staff_id=asked["staff_id"],
-        slot=slot,
-        blocked=blocked,
-        rules_version=version,
-    )
+    wish = Wish(asked["service_id"], "Ada", asked["start"])
+    return Rulebook(desk.engine, lambda: NOW).request(wish, asked["staff_id"])
 
 
 def _claim(strategy: Strategy, connection: Connection, request: Request) -> int | None:

@@ -43,6 +43,13 @@ EXHIBITS = [
     pytest.param("key_per_client", "same_slot", 2, marks=AS_WELL),
     pytest.param("insert_then_count", "same_slot", 2, marks=AS_WELL),
     ("closed_bounds", "adjacent", 2),
+    ("trusted_read", "two_moves", 2),
+    pytest.param("target_only", "two_moves", 2, marks=AS_WELL),
+    pytest.param("ignored_count", "two_moves", 2, marks=AS_WELL),
+    ("client_unlocked", "one_client", 2),
+    pytest.param("key_of_client_and_staff", "one_client", 2, marks=AS_WELL),
+    pytest.param("client_checked_early", "one_client", 2, marks=AS_WELL),
+    ("stale_snapshot", "one_client", 2),
     pytest.param("no_lock", "book_against_reschedule", 2, marks=AS_WELL),
     ("stale_snapshot", "book_against_cancel", 3),
 ]

@@ -11,7 +11,7 @@ from waiters import somebody_waits
 
 from booking_core.strategies import STRATEGIES, Strategy
 from experiments.race.race import FAULTS, race, races
-from experiments.scenes.exhibits import EXHIBITS, Exhibit
+from experiments.scenes.exhibits import EXHIBITS
 from experiments.scenes.parameters import BadExperiment
 from experiments.scenes.shapes import SHAPES
 from experiments.server.postgres import Database, server
@@ -19,6 +19,7 @@ from experiments.waiting.waits import LockWaits
 
 if TYPE_CHECKING:
     from booking_core.strategies.transaction import BookingTransaction
+    from experiments.scenes.exhibit import Exhibit
 
 # The origin breaks with a hundred clients only, which is too many for a test.
 QUICK_EXHIBITS = [exhibit for exhibit in EXHIBITS.values() if exhibit.breaks_with <= 20]
@@ -35,13 +36,18 @@ def test_a_sound_strategy_keeps_every_property_in_every_shape(strategy: type[Str
     _skip_if_too_old(strategy)
     result = races(strategy, levels=[8], rounds=1, shapes=list(SHAPES), hold_ms=2)
     assert dict.fromkeys(FAULTS, 0) == result.rounds[FAULTS].sum().to_dict()
-    allowed = {"booked", "conflict", "cancelled"}
+    refused = result.requests["outcome"] == "invalid"
+    assert {"one_client"} == set(result.requests[refused]["shape"])
+    assert result.requests[refused]["detail"].str.startswith("CLIENT_ELSEWHERE").all()
+    allowed = {"booked", "conflict", "cancelled", "invalid"}
     assert allowed >= set(result.requests["outcome"]), result.requests["detail"].unique()
     conflicts = result.requests[result.requests["outcome"] == "conflict"]
     assert (conflicts["alternatives"] >= 3).all()
     booked = result.requests[result.requests["outcome"] == "booked"]["shape"].value_counts()
     assert 1 == booked["same_slot"] == booked["overlapping"]
     assert 8 == booked["adjacent"] == booked["other_staff"] == booked["same_key"]
+    assert booked["two_moves"] >= 6  # two targets may be taken, with whom it was handed over to
+    assert booked["one_client"] == 3  # one of six, and two who come later
 
 
 @pytest.mark.parametrize("exhibit", QUICK_EXHIBITS, ids=lambda exhibit: exhibit.name)

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from booking_core.errors import InvalidRequest
 from booking_core.requests import (
+    FILLERS,
+    OVERRIDES,
     Appointment,
+    Key,
     Request,
     check_id,
     check_text,
-    digest,
     shortened,
 )
 from booking_core.slots import Slot
@@ -142,11 +144,67 @@ def test_two_hundred_characters_are_a_name() -> None:
         pytest.param("می\u200cنا", id="Persian, with a zero-width non-joiner"),  # noqa: RUF001
         pytest.param("ක්\u200dරිස්", id="Sinhala, with a zero-width joiner"),
         pytest.param("Ada\u00a0Lovelace", id="with a no-break space"),
+        pytest.param("山田\u3000太郎", id="with the space that Japanese keyboards type"),
+        pytest.param("\u2068Ada\u2069", id="isolated, as a bidirectional form sends it"),
+        pytest.param("Ada\u200f", id="with a right-to-left mark"),
+        pytest.param("Ada Love\u00adlace", id="with a soft hyphen"),
+        pytest.param("Ada\u2009Lovelace", id="with a thin space"),
+        pytest.param(
+            "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f Ada",
+            id="the flag of Scotland",
+        ),
+        pytest.param(
+            "\U0001f3f4\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f",
+            id="the flag of Wales",
+        ),
     ],
 )
 def test_names_are_not_only_latin(name: str) -> None:
-    """Some scripts can't be written without invisible characters."""
+    """Some scripts can't be written without invisible characters, and people paste others.
+
+    Reported as names that a form refuses: https://github.com/calcom/cal.com, Easy!Appointments.
+    """
     assert name == check_text(name, "BAD_CLIENT", "client's name")
+
+
+KINDS = {"Cc", "Cs"}  # controls, and halves of a character
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_categories=KINDS, exclude_characters=OVERRIDES)))
+def test_whatever_can_be_seen_is_a_name(middle: str) -> None:
+    """Of any category of Unicode but the refused ones, known to this Python or not."""
+    name = f"A{middle[:198]}a"
+    assert name == check_text(name, "BAD_CLIENT", "client's name")
+
+
+@settings(deadline=None)
+@given(
+    st.text(max_size=20),
+    st.one_of(st.characters(categories=KINDS), st.sampled_from(OVERRIDES)),
+    st.text(max_size=20),
+)
+def test_no_name_has_a_control_an_override_or_half_a_character(
+    before: str, wrong: str, after: str
+) -> None:
+    """Wherever it stands."""
+    with pytest.raises(InvalidRequest, match=r"has the character U\+") as refusal:
+        check_text(f"A{before}{wrong}{after}a", "BAD_CLIENT", "client's name")
+    assert str(refusal.value).isprintable()
+
+
+@settings(deadline=None)
+@given(
+    st.text(
+        st.one_of(
+            st.characters(categories=["Zs", "Zl", "Zp", "Cf", "Mn", "Cc"]), st.sampled_from(FILLERS)
+        )
+    )
+)
+def test_what_nobody_sees_is_no_name(blank: str) -> None:
+    """Blanks of all kinds, marks, and letters that show nothing."""
+    with pytest.raises(InvalidRequest, match="is empty"):
+        check_text(blank, "BAD_CLIENT", "client's name")
 
 
 def test_a_digest_says_whether_it_is_the_same_request() -> None:
@@ -157,18 +215,33 @@ def test_a_digest_says_whether_it_is_the_same_request() -> None:
         {"client": "Bob"},
         {"start": START + timedelta(minutes=15)},
     ]
-    assert digest(*ASKED.values()) == digest(*ASKED.values())
-    assert 5 == len({digest(*(ASKED | other).values()) for other in [{}, *others]})
+    assert _digest(*ASKED.values()) == _digest(*ASKED.values())
+    assert 5 == len({_digest(*(ASKED | other).values()) for other in [{}, *others]})
 
 
 def test_parts_of_a_request_can_not_run_into_each_other() -> None:
     """Staff 1 and service 12 are not staff 11 and service 2, whatever the client calls himself."""
     seen = [
-        digest(1, 12, "Ada", START),
-        digest(11, 2, "Ada", START),
-        digest(1, 1, "2, 'Ada", START),
+        _digest(1, 12, "Ada", START),
+        _digest(11, 2, "Ada", START),
+        _digest(1, 1, "2, 'Ada", START),
     ]
     assert 3 == len(set(seen))
+
+
+def test_a_request_without_a_key_has_none() -> None:
+    """None is no key, whatever was asked; an empty one is refused."""
+    assert Key.of(None, "", 1) is None
+    for value, scope in (("", ""), (" ", ""), (7, ""), ("1", " "), ("1", None), ("1", 7)):
+        with pytest.raises(InvalidRequest) as refusal:
+            Key.of(value, scope, 1)
+        assert "BAD_KEY" == refusal.value.code
+
+
+def _digest(*asked: object) -> str:
+    key = Key.of("a key", "", *asked)
+    assert key
+    return key.digest
 
 
 @settings(deadline=None)

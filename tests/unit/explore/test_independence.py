@@ -1,9 +1,12 @@
 """Which steps commute: the rules of PostgreSQL that the reduced search relies on."""
 
+from __future__ import annotations
+
 import pytest
+from psycopg.sql import Composed
 
 from experiments.explore.independence import Footprint, independent
-from experiments.sql.recogniser import Recogniser
+from experiments.sql.recogniser import Recogniser, _wanted
 from experiments.sql.statements import (
     ALL,
     KEY_SHARE,
@@ -15,13 +18,35 @@ from experiments.sql.statements import (
 )
 
 TABLES = {"staff", "appointment", "claim", "service"}
+ONE_PLACE = """
+    BEGIN
+        PERFORM pg_advisory_lock(7265, hashtext(NEW.client_id));
+        IF EXISTS (SELECT FROM appointment WHERE client_id = NEW.client_id) THEN
+            RAISE EXCEPTION 'the client is elsewhere';
+        END IF;
+        RETURN NEW;
+    END
+"""
+
+
+class Rows(list[tuple[object, ...]]):
+    """What a query brings."""
+
+    def fetchall(self) -> Rows:
+        """Return all of them."""
+        return self
 
 
 class Catalogue:
     """Answers what the recogniser asks of a database."""
 
-    def execute(self, query: str, _: object = None) -> list[tuple[object, ...]]:
+    def execute(self, query: str | Composed, _: object = None) -> Rows:
         """Return the rows of a query."""
+        if isinstance(query, Composed):  # whether a column is given
+            return Rows([])
+        return Rows(self._rows(query))
+
+    def _rows(self, query: str) -> list[tuple[object, ...]]:
         if "'f'" in query and "pg_constraint" in query:
             return [("appointment", "staff"), ("claim", "staff")]
         if "prosrc" in query:
@@ -29,13 +54,20 @@ class Catalogue:
                 ("book_slot", "BEGIN INSERT INTO appointment VALUES (1); END", False),
                 ("anything", "BEGIN EXECUTE 'DROP TABLE ' || name; END", False),
                 ("plus_one", "SELECT $1 + 1", True),
+                ("one_place", ONE_PLACE, False),
+                ("counted", "BEGIN UPDATE claim SET version = version + 1; END", False),
+            ]
+        if "pg_trigger" in query:
+            wants = " WHEN (((new.client_id IS NOT NULL) AND (new.status = 'x'::text))) EXECUTE "
+            return [
+                ("service", "counted", [], "AFTER UPDATE FOR EACH ROW EXECUTE FUNCTION counted()"),
+                ("staff", "counted", ["location_id"], ""),
+                ("appointment", "one_place", [], wants),
             ]
         if "pg_proc" in query:
             return [("pg_notify",), ("pg_advisory_lock",), ("random",)]
         if "LIKE" in query:
             return [("pg_locks",)]
-        if "pg_trigger" in query:
-            return [("location", []), ("staff", ["location_id"])]
         if "'v'" in query:
             return [("report",)]
         return [(name,) for name in TABLES]
@@ -226,9 +258,45 @@ def test_functions_are_looked_up(read: Recogniser) -> None:
     assert read("SELECT plus_one(id) FROM staff").only_reads
 
 
-def test_what_sets_off_a_trigger_is_not_recognised(read: Recogniser) -> None:
-    """The trigger's function may do anything; reads and updates of other columns set off none."""
+def test_what_sets_off_a_trigger_that_writes_is_not_recognised(read: Recogniser) -> None:
+    """Who writes more than is told depends on everything; other columns set off nothing."""
     assert not read("INSERT INTO staff (name) VALUES ('Ada')").recognised
     assert not read("UPDATE staff SET location_id = 2").recognised
     assert read("UPDATE staff SET calendar_version = 2").recognised
     assert read("SELECT id FROM staff FOR NO KEY UPDATE").recognised
+
+
+def test_a_trigger_that_reads_and_locks_is_followed_once_its_column_is_given(
+    read: Recogniser,
+) -> None:
+    """Who has a client id meets the others through the trigger; nobody else does."""
+    insert = "INSERT INTO appointment (client_id) VALUES (%(client_id)s)"
+    cancel = "UPDATE appointment SET status = 'y' WHERE id = 1"
+
+    assert not read.learn(insert, {"client_id": None})
+    assert not read.learn(cancel, {})
+    assert not read(insert).advisory
+
+    assert read.learn(insert, {"client_id": "somebody"})
+    assert not read.learn(insert, {"client_id": "somebody"})
+    for statement in map(read, (insert, cancel)):
+        assert statement.recognised
+        assert statement.advisory
+        assert statement.reads("appointment", frozenset({"client_id"}))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["INSERT INTO appointment (client_id) VALUES ('somebody')", "SELECT book_slot(1)"],
+)
+def test_a_column_that_may_be_given_is_reckoned_with(read: Recogniser, sql: str) -> None:
+    """Rather too many schedules than one too few."""
+    assert read.learn(sql)
+
+
+def test_a_choice_of_conditions_wants_no_column() -> None:
+    """A trigger that may be set off without the column is never left out of account."""
+    assert _wanted("X WHEN ((new.a IS NOT NULL)) EXECUTE FUNCTION f()") == "a"
+    assert _wanted("X WHEN (((new.a IS NOT NULL) OR new.b)) EXECUTE FUNCTION f()") is None
+    assert _wanted("X WHEN ((NOT (new.a IS NOT NULL))) EXECUTE FUNCTION f()") is None
+    assert _wanted("X FOR EACH ROW EXECUTE FUNCTION f()") is None

@@ -9,7 +9,7 @@ from itertools import combinations
 import pytest
 
 from experiments.judge.history import Faults, judge
-from experiments.scenes.replies import Reply
+from experiments.scenes.replies import CLIENT_ELSEWHERE, Reply
 from experiments.scenes.rows import Row
 from experiments.scenes.shapes import OPENING, SHAPES, STEP, Call, Place, Shape
 
@@ -23,6 +23,17 @@ KEYED = Call("book", HERE, key="one key")
 CANCEL = Call("cancel", existing=0)
 MOVE = Call("reschedule", NEXT, existing=0)
 
+THERE = Place(1, OPENING + STEP)
+LAST = Place(1, OPENING + 2 * STEP)
+HAND_OVER = Call("reschedule", THERE, existing=0)
+SHIFT = Call("reschedule", Place(0, LAST.start), existing=0, keeps_staff=True)
+
+BETWEEN = Place(1, OPENING + timedelta(minutes=30))
+MINE = Call("book", HERE, client_id="me")
+MINE_TOO = Call("book", BETWEEN, client_id="me")
+MINE_LATER = Call("book", NEXT, client_id="me")
+AWAY = Reply("invalid", code=CLIENT_ELSEWHERE)
+
 BOOKED = Reply("booked", 1)
 CONFLICT = Reply("conflict", taken_by=1)
 BUSY = Reply("busy")
@@ -33,9 +44,13 @@ def _rows(*rows: Row) -> dict[int, Row]:
 
 
 def _row(
-    number: int, place: Place = HERE, status: str = "confirmed", key: str | None = None
+    number: int,
+    place: Place = HERE,
+    status: str = "confirmed",
+    key: str | None = None,
+    client_id: str | None = None,
 ) -> Row:
-    return Row(number, place, status, key)
+    return Row(number, place, status, key, client_id)
 
 
 def _judge(
@@ -130,6 +145,35 @@ GOOD = {
         _rows(_row(1, key="one key")),
     ),
     "what was not allowed is no lost sale": ([(BOOK, Reply("invalid"))], {}, {}),
+    "moved by two, one after the other": (
+        [(HAND_OVER, Reply("booked", 1, place=THERE)), (SHIFT, Reply("booked", 1, place=LAST))],
+        _rows(_row(1)),
+        _rows(_row(1, LAST)),
+    ),
+    "moved in time, to what is taken with whom it was handed over to": (
+        [(HAND_OVER, Reply("booked", 1, place=THERE)), (SHIFT, Reply("conflict", taken_by=2))],
+        _rows(_row(1), _row(2, LAST)),
+        _rows(_row(1, THERE), _row(2, LAST)),
+    ),
+    "in the way of a move in between": (
+        [
+            (HAND_OVER, Reply("booked", 1, place=THERE)),
+            (SHIFT, Reply("booked", 1, place=LAST)),
+            (Call("book", THERE), CONFLICT),
+        ],
+        _rows(_row(1)),
+        _rows(_row(1, LAST)),
+    ),
+    "one client, one place": (
+        [(MINE, BOOKED), (MINE_TOO, AWAY), (MINE_LATER, Reply("booked", 2))],
+        {},
+        _rows(_row(1, client_id="me"), _row(2, NEXT, client_id="me")),
+    ),
+    "one client, one is told to try again": (
+        [(MINE, BOOKED), (MINE_TOO, BUSY)],
+        {},
+        _rows(_row(1, client_id="me")),
+    ),
 }
 
 
@@ -257,6 +301,55 @@ BAD: dict[
         0,
         {"dishonest_replies": 1, "repeated_bookings": 1},
     ),
+    "moved in time only, and with somebody else": (
+        [(SHIFT, Reply("booked", 1, place=LAST))],
+        _rows(_row(1)),
+        _rows(_row(1, LAST)),
+        0,
+        {"dishonest_replies": 1},
+    ),
+    "handed over to somebody who was not asked for": (
+        [(HAND_OVER, Reply("booked", 1, place=NEXT)), (SHIFT, BUSY)],
+        _rows(_row(1)),
+        _rows(_row(1, NEXT)),
+        0,
+        {"dishonest_replies": 1},
+    ),
+    "one client in two places": (
+        [(MINE, BOOKED), (MINE_TOO, Reply("booked", 2))],
+        {},
+        _rows(_row(1, client_id="me"), _row(2, BETWEEN, client_id="me")),
+        0,
+        {"clients_in_two_places": 1},
+    ),
+    "a client is refused everywhere": (
+        [(MINE, AWAY), (MINE_TOO, AWAY)],
+        {},
+        {},
+        0,
+        {"dishonest_replies": 2, "lost_sales": 1, "refused_neighbours": 2},
+    ),
+    "a client is told to try again everywhere": (
+        [(MINE, BUSY), (MINE_TOO, BUSY)],
+        {},
+        {},
+        0,
+        {"lost_sales": 1},
+    ),
+    "a client is refused because of what comes later": (
+        [(MINE, BOOKED), (MINE_LATER, AWAY)],
+        {},
+        _rows(_row(1, client_id="me")),
+        0,
+        {"dishonest_replies": 1, "lost_sales": 1, "refused_neighbours": 1},
+    ),
+    "a client is refused because of another client": (
+        [(Call("book", HERE), BOOKED), (MINE_TOO, AWAY)],
+        {},
+        _rows(_row(1)),
+        0,
+        {"dishonest_replies": 1, "lost_sales": 1, "refused_neighbours": 1},
+    ),
     "one key, two rows, two answers lost": (
         [(KEYED, Reply("unknown")), (KEYED, Reply("unknown"))],
         {},
@@ -352,12 +445,12 @@ def test_two_appointments_under_one_key_are_one_repeated_booking() -> None:
 @pytest.mark.parametrize("clients", [1, 2, 3, 20])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
 def test_a_scene_begins_without_a_fault(shape: Shape, clients: int) -> None:
-    """A call a client, existing appointments that don't overlap, one call for each at most."""
+    """A call a client, existing appointments that don't overlap, one cancel for each at most."""
     scene = shape.scene(clients)
     assert clients == len(scene.calls)
     assert not any(one.overlaps(other) for one, other in combinations(scene.existing, 2))
     named = [call.existing for call in scene.calls if call.existing is not None]
-    assert sorted(set(named)) == sorted(named)
+    assert shape.name == "two_moves" or sorted(set(named)) == sorted(named)
     assert set(named) <= set(range(len(scene.existing)))
 
 

@@ -16,6 +16,7 @@ from experiments.bench.curves import apart, latency, throughput
 from experiments.load.choice import which_when
 from experiments.load.endurance import Endurance
 from experiments.report import profiles
+from experiments.scenes.choosing import choose_when
 from experiments.scenes.exhibits import NoLock
 from experiments.show.verdicts import Verdicts
 from experiments.waiting.waiting import Waiting
@@ -121,7 +122,7 @@ def test_which_strategy_when_is_told_from_what_was_measured() -> None:
     seen = endurance(advisory_try={"per_second": 50.0, "p95_ms": 2.0, "dishonest_replies": 1})
     default, other = which_when(seen, waiting).to_dict("records")
     assert default["strategy"] == "advisory (default)"
-    assert default["choose when"] == DEFAULT.choose_when
+    assert default["choose when"] == choose_when(DEFAULT())
     assert [default[each] for each in ("held", "a second", "lock", "pool")] == [
         "yes",
         "1.00",

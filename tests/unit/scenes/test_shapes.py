@@ -58,3 +58,31 @@ def test_a_swap_moves_every_appointment_onto_another(clients: int) -> None:
         assert call.existing is not None
         assert call.place in scene.existing
         assert call.place != scene.existing[call.existing]
+
+
+@pytest.mark.parametrize("clients", CLIENTS)
+def test_three_clients_move_one_appointment_and_one_names_somebody(clients: int) -> None:
+    """Whoever names nobody wants another time only; two targets are never the same slot."""
+    scene = SHAPES["two_moves"].scene(clients)
+    places = [call.place for call in scene.calls if call.place]
+    assert clients == len({(place.staff // 2, place.start) for place in places})
+    for client, call in enumerate(scene.calls):
+        assert call.existing is not None
+        assert scene.calls[client - client % 3].existing == call.existing
+        assert call.keeps_staff == (client % 3 > 0)
+        assert call.keeps_staff or call.place not in scene.existing
+
+
+@pytest.mark.parametrize("clients", CLIENTS)
+def test_one_client_can_be_in_one_of_the_first_places_and_in_all_later_ones(clients: int) -> None:
+    """With different staff, so that no calendar keeps them apart; later ones begin at once."""
+    scene = SHAPES["one_client"].scene(clients)
+    places = [call.place for call in scene.calls if call.place]
+    later = places[2::3]
+    first = [place for place in places if place not in later]
+    assert {"one client"} == {call.client_id for call in scene.calls}
+    assert clients == len({place.staff for place in places})
+    assert all(one.excludes(other) for one, other in combinations(first, 2))
+    assert not any(place.excludes(other) for place in later for other in places)
+    assert clients < 3 or max(place.during.end for place in first) == later[0].start
+    assert len({place.start for place in first}) > 1

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from booking_core.calendar.rulebook import RULES
+from booking_core.database import appointments
+from booking_core.strategies import statements
+from booking_core.strategies.constraint import CLAIM_AND_INSERT
 from experiments.schedules import labels
 from experiments.schedules.schedule import Counterexample, Step
 from experiments.schedules.transcript import WIDTH, described, statement, transcript
@@ -82,6 +86,16 @@ def test_quoted_text_is_never_broken_into_lines() -> None:
         ("SELECT staff.id FROM staff FOR NO KEY UPDATE", "lock the staff row (for no key update)"),
         ("INSERT INTO appointment (a) VALUES (1) RETURNING id", "insert"),
         ("LOCK TABLE appointment IN EXCLUSIVE MODE", "lock the table appointment"),
+        ("SELECT pg_advisory_xact_lock(7265, hashtext('me'))", "lock the client"),
+        ("SELECT id FROM appointment WHERE client_id = 'me'", "look for the client elsewhere"),
+        (statements.RECORD_MOVE, "move the appointment"),
+        (statements.CLAIM_MOVE, "check the slot and move"),
+        (statements.CLAIM, "check the slot and insert"),
+        (CLAIM_AND_INSERT, "claim and insert"),
+        (appointments.BY_KEY, "look up the key"),
+        (appointments.BY_ID, "look up the appointment"),
+        (appointments.NOTE, "remember the key"),
+        (RULES, "read the rules"),
         ("VACUUM (ANALYZE, VERBOSE) something_with_a_long_name", "VACUUM (ANALYZE, VERBOSE) …"),
     ],
 )
