@@ -28,6 +28,7 @@ from sqlalchemy.dialects import postgresql
 from booking_core import schema
 from experiments.scenes.catalogue import find_strategy
 from experiments.scenes.salon import BUFFER, DURATION, GRID
+from experiments.scenes.shapes import SHAPES
 from experiments.schedules import labels
 from experiments.schedules.transcript import chosen, statement
 
@@ -196,7 +197,8 @@ def _beginning(found: Counterexample) -> Iterator[str]:
         grid=GRID,
         client_once=_has_client_ids(found),
     )
-    for number in range(1 + max((row.staff for row in found.before + found.after), default=0)):
+    # All to whom somebody may have wanted to go, whether or not they did.
+    for number in range(SHAPES[found.shape].scene(found.clients).staff):
         yield _insert("staff", location_id=1, name=f"Staff {number + 1}")
         yield _insert("offering", service_id=1, staff_id=number + 1, version=1)
     for row in found.before:
