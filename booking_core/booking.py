@@ -356,9 +356,10 @@ class BookingService(Availability):
             return ()
         try:
             _, calendar = self._rulebook.rules(lost.service_id, lost.staff_id)
-            wanted = lost.service_id, lost.slot.start, calendar.zone.key
             return self.alternatives(
-                *wanted,
+                lost.service_id,
+                lost.slot.start,
+                calendar.zone.key,
                 staff_id=staff_id or 0,
                 location_id=calendar.location_id if staff_id else lost.location_id,
                 moves=lost.moves,

@@ -167,7 +167,7 @@ def check_text(value: object, code: str, what: str) -> str:
         raise InvalidRequest(code, f"The {what} is empty; {shortened(value)} was given.")
     clean = value.strip()
     if len(clean) > CLIENT_LENGTH:
-        raise InvalidRequest(code, f"The {what} has {len(clean)} of {CLIENT_LENGTH} characters.")
+        raise InvalidRequest(code, f"The {what} has more than {CLIENT_LENGTH} characters.")
     for character in "" if clean.isprintable() else clean:
         if unicodedata.category(character) in {"Cc", "Cs"} or character in OVERRIDES:
             wrong = f"has the character U+{ord(character):04X}, which is none of a name"

@@ -149,7 +149,7 @@ class Availability:
         """
         check_dates(first, last)
         if (count := (last - first).days + 1) > MOST_DAYS:
-            raise InvalidRequest("TOO_MANY_DAYS", f"{count} are too many days to list at a time.")
+            raise InvalidRequest("TOO_MANY_DAYS", f"{count} days; list at most {MOST_DAYS}.")
 
         def days(zone: ZoneInfo) -> tuple[datetime, datetime]:
             return instant(first, time(), zone), instant(last + DAY, time(), zone) - TICK
@@ -235,10 +235,7 @@ class Availability:
         """
         start, now = in_utc(start), in_utc(self._clock())
         at = seconds(start)
-        whose, around = (
-            team(service_id, None, location_id),
-            (start - HALF_A_DAY, start + HALF_A_DAY),
-        )
+        whose = team(service_id, None, location_id)
         return [
             Candidate(
                 calendar.staff_id,
@@ -246,7 +243,9 @@ class Availability:
                 any(since < at < until for since, until in busy),
                 sum(until - since - service.blocks // SECOND for since, until in busy),
             )
-            for service, calendar, busy in self._team(whose, *around, moves)
+            for service, calendar, busy in self._team(
+                whose, start - HALF_A_DAY, start + HALF_A_DAY, moves
+            )
         ]
 
     def _free(

@@ -77,8 +77,7 @@ class Rulebook:
             BookingError: They can't be read now.
         """
         known = self._known.get((service_id, staff_id))
-        if known is None:
-            known = self.team(service_id, {staff_id: 0}).get(staff_id)
+        known = known or self._read_anew(service_id, [staff_id]).get(staff_id)
         if known is None:
             raise self.not_offered(service_id, staff_id)
         return known
@@ -91,11 +90,11 @@ class Rulebook:
         """
         known = (wish.service_id, staff_id) in self._known
         service, calendar = self.rules(wish.service_id, staff_id)
-        if wish.location_id not in {None, calendar.location_id}:
-            raise self.not_offered(wish.service_id, staff_id, wish.location_id)
         service = service.as_booked(wish.moves)
         slot = Slot(wish.start, wish.end) if wish.end else service.slot(wish.start)
         try:
+            if wish.location_id not in {None, calendar.location_id}:
+                raise self.not_offered(wish.service_id, staff_id, wish.location_id)
             calendar.check(service, slot, self._clock())
         except InvalidRequest:
             if not known:
@@ -120,13 +119,16 @@ class Rulebook:
         """
         known = {who: self._known.get((service_id, who)) for who in versions}
         rules = {who: it for who, it in known.items() if it and it[1].version == versions[who]}
-        if old := [who for who in versions if who not in rules]:
-            read = {it[1].staff_id: it for it in self.read(old, service_id) if it[0].id}
-            if len(self._known) >= MOST_CALENDARS:
-                self._known = {}
-            self._known |= {(service_id, who): each for who, each in read.items()}
-            rules |= read
-        return rules
+        old = [who for who in versions if who not in rules]
+        return rules | self._read_anew(service_id, old) if old else rules
+
+    def _read_anew(self, service_id: int, staff_ids: Sequence[int]) -> dict[int, Rules]:
+        """Read the rules for a service and those who offer it, and remember them."""
+        read = {it[1].staff_id: it for it in self.read(staff_ids, service_id) if it[0].id}
+        if len(self._known) >= MOST_CALENDARS:
+            self._known = {}
+        self._known |= {(service_id, who): each for who, each in read.items()}
+        return read
 
     def read(self, staff_ids: Sequence[int], service_id: int | None = None) -> Iterator[Rules]:
         """Read the calendars of staff members, and a service, without an id if not offered."""

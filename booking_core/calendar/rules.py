@@ -148,7 +148,8 @@ class Service:
 
     def blocked(self, start: datetime) -> Slot:
         """Return what must be free: the slot and its buffers."""
-        return Slot(start - self.buffer_before, start + self.duration + self.buffer_after)
+        begins = start - self.buffer_before
+        return Slot(begins, begins + self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +192,15 @@ class Calendar:
 
     def bookable(self, now: datetime) -> tuple[datetime, datetime]:
         """Return the first and the last instant at which something may start."""
-        today = now.astimezone(self.zone).date()
         first, last = now + self.minimum_notice, now + self.horizon
         if self.notice_days is not None:
-            first = max(now, instant(today + self.notice_days * DAY, time(), self.zone))
+            first = max(now, self._midnight(now, self.notice_days))
         if self.horizon_days is not None:
-            last = instant(today + (self.horizon_days + 1) * DAY, time(), self.zone) - TICK
+            last = self._midnight(now, self.horizon_days + 1) - TICK
         return first, last
+
+    def _midnight(self, now: datetime, days: int) -> datetime:
+        return instant(now.astimezone(self.zone).date() + days * DAY, time(), self.zone)
 
     def starts(
         self, service: Service, earliest: datetime, latest: datetime, now: datetime

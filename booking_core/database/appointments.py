@@ -26,9 +26,11 @@ UPCOMING = f"""
      WHERE status = 'confirmed' AND upper(during) > %(now)s
        AND coalesce(staff_id = %(staff_id)s::integer, true)
      ORDER BY lower(during), id"""
-NOTE = """
+# Under which key an appointment was changed, if under one; {} is where its id is found.
+NOTED = """
     INSERT INTO change (key_scope, idempotency_key, request_digest, appointment_id)
-    VALUES (%(scope)s, %(key)s, %(digest)s, %(id)s) RETURNING 1"""
+    SELECT %(key_scope)s, %(key)s, %(digest)s, id FROM {} WHERE %(key)s::text IS NOT NULL"""
+NOTE = f"{NOTED.format('appointment')} AND id = %(id)s RETURNING 1"
 FORGET = """
     WITH booked AS (
          UPDATE appointment SET idempotency_key = NULL
@@ -93,7 +95,7 @@ def find_upcoming(session: Session, now: datetime, staff_id: int | None) -> list
 def note(session: Session, key: Key | None, appointment_id: int) -> None:
     """Remember under which key an appointment was cancelled, or left where it was."""
     if key:
-        asked = {"scope": key.scope, "key": key.value, "digest": key.digest}
+        asked = {"key_scope": key.scope, "key": key.value, "digest": key.digest}
         session.run(NOTE, asked | {"id": appointment_id})
 
 

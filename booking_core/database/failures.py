@@ -27,7 +27,7 @@ MEANINGS: dict[str, Callable[[], errors.BookingError]] = {
     "57014": lambda: errors.SlotBusy("The database did not answer in time; try again."),
     "23P01": OverlapRefused,
     "23503": lambda: errors.InvalidRequest("GONE", "The staff member or service was removed."),
-    "25006": lambda: errors.DatabaseUnavailable("The database takes no changes."),
+    "25006": lambda: errors.DatabaseUnavailable("The database takes no changes; none was made."),
     # raised by the trigger `one_place`
     "ZC001": lambda: errors.InvalidRequest("CLIENT_ELSEWHERE", "The client is elsewhere then."),
 }

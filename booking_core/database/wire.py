@@ -3,7 +3,7 @@
 A booking sends the same few statements again and again. Here each is prepared once a connection,
 and those that need not wait for each other's answers leave in one packet: they are one round trip,
 and to the server still one statement after the other, each with a snapshot of its own in READ
-COMMITTED. psycopg converts the parameters and the rows.
+COMMITTED. psycopg converts the rows, and the parameters of rarer kinds.
 
 psycopg has a pipeline of its own, which sends every statement by itself as soon as it is added, so
 that a lock is held while the client gets around to the next one. Both were measured in turns, on

@@ -11,6 +11,8 @@ the request was checked: by old ones nothing is stored, and nobody is told of a 
 
 # ruff: noqa: S608 - what is put together here is ours; values are parameters
 
+from booking_core.database.appointments import NOTED
+
 # That the service is offered, by the very rules under which the request was checked.
 RULES_HOLD = """EXISTS (
            SELECT FROM offering
@@ -42,17 +44,13 @@ MOVE = f"""
      WHERE id = %(moved_id)s AND status = 'confirmed'
        AND staff_id = %(moved_from)s AND lower(during) = %(moved_start)s
        AND {RULES_HOLD}"""
-# Under which key an appointment was moved, if under one.
-NOTE = """
-    INSERT INTO change (key_scope, idempotency_key, request_digest, appointment_id)
-    SELECT %(key_scope)s, %(key)s, %(digest)s, id FROM {} WHERE %(key)s::text IS NOT NULL"""
 
 LOOK = f"{OVERLAPPING} LIMIT 1"
 LOOK_FOR_OTHERS = f"{OVERLAPPING} AND id <> %(moved_id)s LIMIT 1"
 RECORD = f"{INSERT} RETURNING id"
 RECORD_OR_NOTHING = f"{INSERT} ON CONFLICT DO NOTHING RETURNING id"
 RECORD_MOVE = f"""
-    WITH moved AS ({MOVE} RETURNING id), noted AS ({NOTE.format("moved")})
+    WITH moved AS ({MOVE} RETURNING id), noted AS ({NOTED.format("moved")})
     SELECT id FROM moved"""
 
 # Check and write in one: they return the appointment's id and its rival's, one of them null, or
@@ -72,7 +70,7 @@ def _claim(look: str, write: str, otherwise: str = "", noted: str = "") -> str:
 
 CLAIM = _claim(LOOK, INSERT)
 CLAIM_OR_NOTHING = _claim(LOOK, INSERT, "ON CONFLICT DO NOTHING")
-CLAIM_MOVE = _claim(LOOK_FOR_OTHERS, MOVE, noted=f", noted AS ({NOTE.format('claimed')})")
+CLAIM_MOVE = _claim(LOOK_FOR_OTHERS, MOVE, noted=f", noted AS ({NOTED.format('claimed')})")
 
 CANCEL = """
     UPDATE appointment SET status = 'cancelled'

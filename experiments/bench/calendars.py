@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import text, update
+from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from booking_core import schema
@@ -31,7 +31,6 @@ HISTORY = text("""
            LATERAL (SELECT CAST(:first AS timestamptz) - number * CAST(:step AS interval) AS starts
                       FROM generate_series(100, 109) AS number) AS earlier
 """)
-VERSION = 1  # of all rules, as scripts quote it
 BOOKED = text("""
     SELECT count(*) FROM appointment WHERE status = 'confirmed' AND lower(during) >= :first
 """)
@@ -75,7 +74,6 @@ class Calendars:
             with engine.begin() as connection:
                 schema.create(connection, strategy)
                 plain(connection, staff)
-                connection.execute(update(schema.offering).values(version=VERSION))
         except BaseException:
             self._database.drop()
             raise

@@ -13,9 +13,8 @@ from booking_core.database.wire import COMMIT
 from booking_core.strategies import statements
 from booking_core.strategies.advisory import LOCK
 from booking_core.strategies.function import CLAIM
-from experiments.bench.calendars import VERSION
 from experiments.bench.workloads import FIRST, STEP
-from experiments.scenes.salon import DURATION
+from experiments.scenes.salon import DURATION, VERSION
 
 # `members` and `places` are variables.
 PICK = rf"""

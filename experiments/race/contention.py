@@ -190,10 +190,8 @@ class Contention:
             )
         requests = self.requests[self.requests["strategy"].isin(self.tested)]
         may_be_busy = [each.name for each in self.strategies if each.traits.may_answer_busy]
-        outcome, elsewhere = (
-            requests["outcome"],
-            requests["detail"].str.startswith(CLIENT_ELSEWHERE),
-        )
+        outcome = requests["outcome"]
+        elsewhere = requests["detail"].str.startswith(CLIENT_ELSEWHERE)
         allowed = (
             outcome.isin(["booked", "conflict", "cancelled"])
             | ((outcome == "busy") & requests["strategy"].isin(may_be_busy))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from sqlalchemy import func, select
 
 from booking_core.strategies import Strategy
+from booking_core.strategies.advisory import LOCK
 
 if TYPE_CHECKING:
     from booking_core.strategies.transaction import BookingTransaction
@@ -27,6 +28,14 @@ class Exhibit(Strategy):
     breaks_in: ClassVar[str] = "same_slot"
     breaks_with: ClassVar[int] = 20
     fault: ClassVar[str] = "double_bookings"
+
+
+class KeptApart(Exhibit):
+    """An exhibit that keeps the rivals for a calendar apart, soundly: its fault is another one."""
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """Wait for the calendars."""
+        tx.send(LOCK, {"staff_ids": tx.staff_ids})
 
 
 def lock_text(tx: BookingTransaction, key: str) -> None:

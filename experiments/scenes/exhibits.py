@@ -22,7 +22,7 @@ from booking_core.schema import appointment, staff
 from booking_core.strategies import Traits, statements
 from booking_core.strategies.advisory import CALENDARS, LOCK, TRY_LOCK
 from booking_core.strategies.optimistic import Serializable
-from experiments.scenes.exhibit import Exhibit, lock_text
+from experiments.scenes.exhibit import Exhibit, KeptApart, lock_text
 from experiments.scenes.exhibits_of_clients import (
     ClientCheckedEarly,
     ClientUnlocked,
@@ -278,7 +278,7 @@ CLOSED = """
 """
 
 
-class ClosedBounds(Exhibit):
+class ClosedBounds(KeptApart):
     """Closed bounds, `[]`: slots that only touch count as overlapping.
 
     Nobody is booked twice; neighbours are refused, and half the salon stays empty.
@@ -288,10 +288,6 @@ class ClosedBounds(Exhibit):
     seen = "mailing lists"
     breaks_in = "adjacent"
     fault = "refused_neighbours"
-
-    def guard(self, tx: BookingTransaction) -> None:
-        """Wait for the calendar, soundly."""
-        tx.send(LOCK, {"staff_ids": tx.staff_ids})
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Check with both ends included."""

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from booking_core.errors import InvalidRequest
 from booking_core.schema import CLIENTS
-from booking_core.strategies.advisory import LOCK
-from experiments.scenes.exhibit import Exhibit, lock_text
+from experiments.scenes.exhibit import KeptApart, lock_text
 from experiments.scenes.replies import CLIENT_ELSEWHERE
 
 if TYPE_CHECKING:
@@ -27,16 +26,12 @@ LOOK_ELSEWHERE = """
 LOCK_CLIENT = f"SELECT pg_advisory_xact_lock({CLIENTS}, hashtext(%(client_id)s))"
 
 
-class ClientExhibit(Exhibit):
+class ClientExhibit(KeptApart):
     """A strategy that guards calendars soundly, and looks after clients by itself."""
 
     needs = ("DROP TRIGGER one_place ON appointment",)
     breaks_in = "one_client"
     fault = "clients_in_two_places"
-
-    def guard(self, tx: BookingTransaction) -> None:
-        """Wait for the calendar."""
-        tx.send(LOCK, {"staff_ids": tx.staff_ids})
 
     @staticmethod
     def look_elsewhere(tx: BookingTransaction) -> None:
@@ -64,7 +59,7 @@ class ClientUnlocked(ClientExhibit):
         return super().claim(tx)
 
 
-class KeyOfClientAndStaff(ClientExhibit):
+class KeyOfClientAndStaff(ClientUnlocked):
     """A lock on client and staff member together: with another member of staff it is another key.
 
     It stops the client who presses twice, which is what it was tested with.
@@ -77,11 +72,6 @@ class KeyOfClientAndStaff(ClientExhibit):
         """Wait for the calendar, and for the pair."""
         super().guard(tx)
         lock_text(tx, f"{tx.request.client_id}:{tx.request.staff_id}")
-
-    def claim(self, tx: BookingTransaction) -> int | None:
-        """Check both, then insert."""
-        self.look_elsewhere(tx)
-        return super().claim(tx)
 
 
 class ClientCheckedEarly(ClientExhibit):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from booking_core.errors import SerializationFailure
 from booking_core.strategies import statements
 from booking_core.strategies.advisory import LOCK
-from experiments.scenes.exhibit import Exhibit
+from experiments.scenes.exhibit import Exhibit, KeptApart
 
 if TYPE_CHECKING:
     from booking_core.strategies.transaction import BookingTransaction
@@ -30,7 +30,7 @@ MOVE_BY_ID = f"""
 """  # noqa: S608 - what is put together here is ours
 
 
-class TrustedRead(Exhibit):
+class TrustedRead(KeptApart):
     """An update by the appointment's id alone, for what was read before the lock.
 
     Somebody hands the appointment over; a move to another time, which had read it before that,
@@ -41,10 +41,6 @@ class TrustedRead(Exhibit):
     seen = "this project's own service, before its moves said what they had read"
     breaks_in = "two_moves"
     fault = "dishonest_replies"
-
-    def guard(self, tx: BookingTransaction) -> None:
-        """Wait for both calendars, soundly."""
-        tx.send(LOCK, {"staff_ids": tx.staff_ids})
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Check, then move whatever has the id."""
@@ -77,7 +73,7 @@ class TargetOnly(Exhibit):
         return _moved_by_id(tx)
 
 
-class IgnoredCount(Exhibit):
+class IgnoredCount(KeptApart):
     """A move on the condition that nothing has changed, and nobody counts what was moved.
 
     The handover finds the appointment at another time, so it moves nothing and says that it did.
@@ -87,10 +83,6 @@ class IgnoredCount(Exhibit):
     seen = "code reviews: an UPDATE whose row count is thrown away"
     breaks_in = "two_moves"
     fault = "dishonest_replies"
-
-    def guard(self, tx: BookingTransaction) -> None:
-        """Wait for both calendars, soundly."""
-        tx.send(LOCK, {"staff_ids": tx.staff_ids})
 
     def claim(self, tx: BookingTransaction) -> int | None:
         """Check, move, and say that it was done."""

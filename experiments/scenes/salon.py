@@ -47,6 +47,8 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DURATION = timedelta(hours=1)
 BUFFER = timedelta(minutes=15)
 GRID = timedelta(minutes=15)
+# Of the rules of plain salons: schedules and scripts quote it, wherever they are played.
+VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +187,6 @@ def plain(connection: Connection, size: int, *, client_once: bool = False) -> Sa
         name: _insert(connection, staff, name=name, location_id=location_id) for name in names
     }
     connection.execute(
-        insert(offering),
-        [{"staff_id": member, "service_id": service_id} for member in members.values()],
-    )
-    connection.execute(
         insert(working_hours),
         [
             {
@@ -200,6 +198,14 @@ def plain(connection: Connection, size: int, *, client_once: bool = False) -> Sa
             }
             for member in members.values()
             for weekday in range(7)
+        ],
+    )
+    # At last, or each rule would give it another version.
+    connection.execute(
+        insert(offering),
+        [
+            {"staff_id": member, "service_id": service_id, "version": VERSION}
+            for member in members.values()
         ],
     )
     return Salon(members, {"Visit": service_id}, {"Anywhere": location_id})

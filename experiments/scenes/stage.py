@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text, update
+from sqlalchemy import text
 
 from booking_core import schema
 from booking_core.booking import BookingService
@@ -68,8 +68,6 @@ class Stage:
                 max(scene.staff, staff),
                 client_once=client_once or scene.client_once,
             )
-            # Schedules quote the version; it is the same wherever they are played.
-            connection.execute(update(schema.offering).values(version=1))
         self._staff_ids = list(plain.staff.values())
         self.staff = {staff_id: number for number, staff_id in enumerate(self._staff_ids)}
         (self._service_id,) = plain.services.values()

@@ -27,7 +27,7 @@ from sqlalchemy.dialects import postgresql
 
 from booking_core import schema
 from experiments.scenes.catalogue import find_strategy
-from experiments.scenes.salon import BUFFER, DURATION, GRID
+from experiments.scenes.salon import BUFFER, DURATION, GRID, VERSION
 from experiments.scenes.shapes import SHAPES
 from experiments.schedules import labels
 from experiments.schedules.transcript import chosen, statement
@@ -200,7 +200,7 @@ def _beginning(found: Counterexample) -> Iterator[str]:
     # All to whom somebody may have wanted to go, whether or not they did.
     for number in range(SHAPES[found.shape].scene(found.clients).staff):
         yield _insert("staff", location_id=1, name=f"Staff {number + 1}")
-        yield _insert("offering", service_id=1, staff_id=number + 1, version=1)
+        yield _insert("offering", service_id=1, staff_id=number + 1, version=VERSION)
     for row in found.before:
         ends = datetime.fromisoformat(row.ends) - BUFFER
         yield _insert(

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any
 
-import psycopg
 import pytest
 from desk import MINUTE, PATIENCE, TEN, Desk, open_desk, refused
+from lossy import Lossy, lossy_engine
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 
 from booking_core import (
@@ -24,7 +24,6 @@ from booking_core import (
     Strategy,
 )
 from booking_core.database.session import Isolation, Session
-from booking_core.database.wire import COMMIT
 from booking_core.errors import (
     DatabaseUnavailable,
     Deadlock,
@@ -298,33 +297,15 @@ def test_a_connection_that_is_lost_before_the_commit_is_answered_leaves_it_open(
     assert 1 == len(desk.rows())
 
 
-class _Lossy(psycopg.Connection[Any]):
-    """A connection that can lose the answer to a COMMIT that went through."""
-
-    lose: ClassVar[bool] = False
-
-    def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - psycopg's own
-        # SQLAlchemy, when it meets a server for the first time, ends transactions too.
-        losing = _Lossy.lose and gen.__name__ == "_exchange"
-        losing = losing and gen.gi_frame.f_locals["statements"][-1][0] == COMMIT
-        answer = super().wait(gen, *arguments, **options)
-        if losing:
-            _Lossy.lose = False
-            self.close()
-            raise psycopg.OperationalError("server closed the connection unexpectedly")
-        return answer
-
-
 @pytest.mark.parametrize("with_key", [True, False])
 def test_a_booking_whose_answer_was_lost_is_there_and_is_given_to_its_key(
     desk: Desk, with_key: bool
 ) -> None:
     """COMMIT went through, its answer did not: the client is told to ask again with its key."""
-    _, options = desk.engine.dialect.create_connect_args(desk.database.url)
-    engine = create_engine(desk.database.url, creator=lambda: _Lossy.connect(**options))
+    engine = lossy_engine(desk)
     asked = desk.ask(key="a key" if with_key else None)
     service = desk.service(engine=engine)
-    _Lossy.lose = True
+    Lossy.lose = True
     with pytest.raises(OutcomeUnknown, match="same idempotency key"):
         service.book(**asked)
     (row,) = desk.rows()

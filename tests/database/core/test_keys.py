@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from desk import FAMILIES, MINUTE, TEN, Desk, open_desk, refused, stopped_at
+from lossy import Lossy, lossy_engine
 from sqlalchemy import text
 
-from booking_core.database.session import Session
 from booking_core.errors import OutcomeUnknown
 
 HOUR = 60 * MINUTE
@@ -132,40 +132,24 @@ def test_a_move_whose_key_is_sent_by_many_at_once_is_one_move(desk: Desk) -> Non
 
 
 @pytest.mark.parametrize("name", ["move", "cancel"])
-def test_an_answer_that_was_lost_is_given_when_it_is_asked_for_again(
-    desk: Desk, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_that_was_lost_is_given_when_it_is_asked_for_again(desk: Desk, name: str) -> None:
     """The line breaks when the server has committed; the client repeats the request."""
     booked = desk.service().book(**desk.ask()).appointment
-    service = desk.service()
+    engine = lossy_engine(desk)
+    service = desk.service(engine=engine)
 
     def ask() -> datetime:
         if name == "cancel":
             return service.cancel(booked.id, key=name).slot.start
         return service.reschedule(booked.id, start=TEN + HOUR, key=name).appointment.slot.start
 
-    _lose_the_answer(monkeypatch)
+    Lossy.lose = True
     with pytest.raises(OutcomeUnknown):
         ask()
-    monkeypatch.undo()
     after = desk.rows()
     assert ask() == after[0].during.lower
     assert after == desk.rows()
-
-
-def _lose_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have whoever writes lose the server's answer to COMMIT, once it is stored."""
-    exits = "booking_core.database.session.Session._give_back"
-
-    def lose(session: Any) -> None:  # noqa: ANN401 - a session
-        reads = session._reads_only  # noqa: SLF001 - what is broken here
-        give_back(session)
-        if not reads:
-            session._sent_commit = True  # noqa: SLF001 - likewise
-            raise OutcomeUnknown("the line broke")
-
-    give_back = Session._give_back  # noqa: SLF001 - likewise
-    monkeypatch.setattr(exits, lose)
+    engine.dispose()
 
 
 def test_keys_are_forgotten_when_the_caller_says(desk: Desk) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from desk import FAMILIES, MINUTE, NOW, TEN, Desk, open_desk, refused, stopped_at
 
-from booking_core import BookingConflict
+from booking_core import Appointment, BookingConflict, BookingService
 
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
@@ -92,6 +92,22 @@ def test_a_minute_before_it_can_still_be_cancelled(desk: Desk) -> None:
     assert "cancelled" == desk.service(clock=stopped_at(TEN - MINUTE)).cancel(booked.id).status
 
 
+def _overtaken(desk: Desk, booked: Appointment) -> BookingService:
+    """Return a service that reads an appointment just before it is handed over to Bruno."""
+    service = desk.service()
+    read = service.find_confirmed
+    handovers = iter([{"start": TEN, "staff_id": desk.salon.staff["Bruno"]}])
+
+    def read_and_wait(appointment_id: int) -> Appointment:
+        found = read(appointment_id)
+        for handover in handovers:
+            desk.service().reschedule(booked.id, **handover)
+        return found
+
+    service.find_confirmed = read_and_wait  # type: ignore[method-assign]
+    return service
+
+
 def test_a_move_in_time_stays_with_whoever_has_it_then(desk: Desk) -> None:
     """Handed over from Amara to Bruno meanwhile, it is moved in Bruno's calendar.
 
@@ -99,23 +115,7 @@ def test_a_move_in_time_stays_with_whoever_has_it_then(desk: Desk) -> None:
     """
     booked = desk.service().book(**desk.ask()).appointment
     bruno = desk.salon.staff["Bruno"]
-    done = iter([True])
-
-    def hand_over() -> None:
-        if next(done, False):
-            desk.service().reschedule(booked.id, start=TEN, staff_id=bruno)
-
-    # The appointment was read already when somebody hands it over.
-    service = desk.service()
-    read = service.find_confirmed
-
-    def read_and_wait(appointment_id: int) -> object:
-        found = read(appointment_id)
-        hand_over()
-        return found
-
-    service.find_confirmed = read_and_wait  # type: ignore[method-assign,assignment]
-    moved = service.reschedule(booked.id, start=TEN + HOUR)
+    moved = _overtaken(desk, booked).reschedule(booked.id, start=TEN + HOUR)
     assert (bruno, TEN + HOUR) == (moved.appointment.staff_id, moved.appointment.slot.start)
     assert moved.attempts > 1
     assert [(bruno, TEN + HOUR)] == [(row.staff_id, row.during.lower) for row in desk.rows()]
@@ -126,19 +126,8 @@ def test_a_move_in_time_is_lost_where_the_new_staff_member_is_taken(desk: Desk) 
     booked = desk.service().book(**desk.ask()).appointment
     bruno = desk.salon.staff["Bruno"]
     in_the_way = desk.service().book(**desk.ask(staff="Bruno", start=TEN + HOUR)).appointment
-    service = desk.service()
-    read = service.find_confirmed
-    done = iter([True])
-
-    def read_and_wait(appointment_id: int) -> object:
-        found = read(appointment_id)
-        if next(done, False):
-            desk.service().reschedule(booked.id, start=TEN, staff_id=bruno)
-        return found
-
-    service.find_confirmed = read_and_wait  # type: ignore[method-assign,assignment]
     with pytest.raises(BookingConflict) as conflict:
-        service.reschedule(booked.id, start=TEN + HOUR)
+        _overtaken(desk, booked).reschedule(booked.id, start=TEN + HOUR)
     assert in_the_way.id == conflict.value.taken_by
     assert (bruno, TEN) == (desk.rows()[0].staff_id, desk.rows()[0].during.lower)
 

@@ -160,3 +160,14 @@ def test_what_is_known_of_others_is_not_forgotten(fresh: Database, queries: list
     queries.clear()
     service.book(**desk.ask())
     assert 1 == len(queries)
+
+
+def test_whoever_has_moved_is_booked_where_they_are_now(fresh: Database) -> None:
+    """A service that knew Amara in Berlin is asked for her in Brooklyn, where she works since."""
+    desk = desk_in(fresh, DEFAULT)
+    service = desk.service()
+    service.cancel(service.book(**desk.ask()).appointment.id)
+    brooklyn = desk.salon.locations["Brooklyn"]
+    desk.execute("UPDATE staff SET location_id = :there WHERE name = 'Amara'", there=brooklyn)
+    four = desk.ask(start=TEN + 6 * HOUR, location_id=brooklyn)  # ten in Brooklyn
+    assert TEN + 6 * HOUR == service.book(**four).appointment.slot.start
