@@ -1,8 +1,6 @@
 """A session of PostgreSQL's, borrowed from the pool for one transaction.
 
-Its statements leave in a pipeline (`wire`), the first of them together with BEGIN. Where the
-connection makes cursors of somebody's own, these are there to see what is sent, for tracing, say,
-or to hold it back: then each statement goes through SQLAlchemy and such a cursor, by itself.
+Its statements leave in a pipeline (`wire`), the first of them together with BEGIN.
 """
 
 from collections.abc import Mapping
@@ -34,8 +32,8 @@ class Session:
     def __init__(self, engine: Engine, isolation: Isolation, *, reads_only: bool = False) -> None:
         self._engine, self._isolation, self._reads_only = engine, isolation, reads_only
         self._autocommit = isolation == "AUTOCOMMIT"
-        self._sent_commit = self._ended = False  # the first by SQLAlchemy's connection
-        self._wire: Wire | None = None
+        self._ended = False
+        self._sent_commit = False  # by SQLAlchemy's connection
         self._connection: Connection | None = None
 
     def __enter__(self) -> Self:
@@ -44,21 +42,20 @@ class Session:
         except (psycopg.Error, exc.SQLAlchemyError) as error:
             raise explain(error, sent_commit=False) or error from error
         driver: psycopg.Connection[Any] = self._pooled.driver_connection  # type: ignore[assignment]
-        if driver.cursor_factory is psycopg.Cursor:
-            self._wire = Wire(driver, self._pooled.info, autocommit=self._autocommit)
-            if not self._autocommit:
-                self._wire.add(f"BEGIN ISOLATION LEVEL {self._isolation}")
+        self._wire = Wire(driver, self._pooled.info, autocommit=self._autocommit)
+        if not self._autocommit:
+            self._wire.add(f"BEGIN ISOLATION LEVEL {self._isolation}")
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
             if error is None:
-                self._commit()
+                self._wire.flush(commit=not self._autocommit and not self._ended)
         except (psycopg.Error, exc.DBAPIError) as refused:
             error = refused
         finally:
-            sent_commit = self._sent_commit or (self._wire is not None and self._wire.sent_commit)
             self._give_back()
+        sent_commit = self._sent_commit or self._wire.sent_commit
         if explanation := explain(error, sent_commit=sent_commit and not self._reads_only):
             raise explanation from error
         if error and kind is None:
@@ -68,12 +65,11 @@ class Session:
     def connection(self) -> Connection:
         """The same session, for whoever wants SQLAlchemy; to commit is not up to them."""
         self._check_open()
-        if self._wire:
-            self._wire.flush()
+        self._wire.flush()
         if self._connection is None:
             self._connection = Connection(self._engine, self._pooled)
             self._sent_commit = self._autocommit  # there every statement is a COMMIT
-            if self._wire is None or self._autocommit:
+            if self._autocommit:
                 self._connection.execution_options(isolation_level=self._isolation)
         return self._connection
 
@@ -83,12 +79,9 @@ class Session:
         In AUTOCOMMIT it is sent at once, a transaction by itself.
         """
         self._check_open()
-        if self._wire:
-            self._wire.add(sql, parameters)
-            if self._autocommit:  # or what is sent together would be one transaction
-                self._wire.flush()
-        else:
-            self.connection.exec_driver_sql(sql, dict(parameters) or None)
+        self._wire.add(sql, parameters)
+        if self._autocommit:  # or what is sent together would be one transaction
+            self._wire.flush()
 
     def run(
         self, sql: str, parameters: Mapping[str, object] = NOTHING, *, last: bool = False
@@ -101,34 +94,21 @@ class Session:
             last: Whether nothing comes after it, so that COMMIT may travel along.
         """
         self._check_open()
-        ends = last and not self._autocommit
-        if self._wire:
-            self._wire.add(sql, parameters)
-            self._ended = ends
-            return self._wire.flush(commit=ends)
-        rows = self.connection.exec_driver_sql(sql, dict(parameters) or None)
-        self._ended = ends
-        return [tuple(row) for row in rows]
+        self._wire.add(sql, parameters)
+        self._ended = last and not self._autocommit
+        return self._wire.flush(commit=self._ended)
 
     def _check_open(self) -> None:
         if self._ended:
             raise RuntimeError("It was committed with its last statement; leave out last=True.")
 
-    def _commit(self) -> None:
-        if self._wire:
-            self._wire.flush(commit=not self._autocommit and not self._ended)
-        elif self._connection:
-            self._sent_commit = True
-            self._connection.commit()
-
     def _give_back(self) -> None:
         # The pool's next user must find the connection as it was, or not at all.
         lent = self._connection or self._pooled
         try:
-            if self._wire:
-                with suppress(psycopg.Error):
-                    self._wire.roll_back()
+            with suppress(psycopg.Error):
+                self._wire.roll_back()
         finally:
-            if self._wire and not self._wire.idle:
+            if not self._wire.idle:
                 lent.invalidate()
             lent.close()

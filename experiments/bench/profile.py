@@ -17,12 +17,14 @@ from contextlib import suppress
 from cProfile import Profile
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
+from unittest.mock import patch
 
 import pandas as pd
-import psycopg
 from sqlalchemy import create_engine
 
 from booking_core.booking import BookingService
+from booking_core.database import session
+from booking_core.database.wire import NOTHING, Wire
 from booking_core.errors import BookingConflict
 from experiments.bench.calendars import Calendars
 from experiments.bench.clients import SERVICE_ID
@@ -33,7 +35,7 @@ from experiments.server.connection import connect
 from experiments.show.stats import spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from sqlalchemy import URL
 
@@ -87,7 +89,7 @@ def profile(  # noqa: PLR0913 - an experiment has as many parameters
     source = Random(seed)  # noqa: S311 - no secret
     seen: dict[str, list[float]] = {part: [] for part in PARTS}
     with Calendars(chosen, STAFF, on) as calendars:
-        engine = create_engine(calendars.url, connect_args={"cursor_factory": _Recorder})
+        engine = create_engine(calendars.url)
         service = BookingService(engine, chosen, clock=now, offers=0)
 
         def book() -> None:
@@ -102,7 +104,8 @@ def profile(  # noqa: PLR0913 - an experiment has as many parameters
         for _ in range(repeats):
             micros = _profiled(book, attempts) | {ATTEMPT: _repeat(book, attempts)}
             _Recorder.sent.clear()
-            book()
+            with patch.object(session, "Wire", _Recorder):
+                book()
             if workload == "spread":
                 calendars.empty()  # or the statements would meet what they stored themselves
             micros[EXECUTING] = _executing(calendars.url, list(_Recorder.sent))
@@ -116,14 +119,15 @@ def profile(  # noqa: PLR0913 - an experiment has as many parameters
     )
 
 
-class _Recorder(psycopg.Cursor[Any]):
-    """Remembers what is sent, whichever way it took."""
+class _Recorder(Wire):
+    """Remembers what is sent."""
 
-    sent: ClassVar[list[tuple[Any, Any]]] = []
+    sent: ClassVar[list[tuple[str, Any]]] = []
 
-    def execute(self, query: Any, params: Any = None, **options: Any) -> _Recorder:  # noqa: ANN401 - as psycopg's
-        self.sent.append((query, params))
-        return super().execute(query, params, **options)
+    def add(self, sql: str, parameters: Mapping[str, object] = NOTHING) -> None:
+        if not sql.startswith("BEGIN"):
+            self.sent.append((sql, parameters))
+        super().add(sql, parameters)
 
 
 def _repeat(book: Callable[[], None], attempts: int) -> float:

@@ -1,8 +1,7 @@
 """The explorer: plays schedules of one play on the real server, one run after the other.
 
-Connections are opened and warmed once: a client that stopped while it holds one of SQLAlchemy's
-first-connect locks would stop all the others. Every run is drained to its end and judged, and
-whatever it left behind is cleared away, so that runs know nothing of each other.
+Connections are opened and warmed once. Every run is drained to its end and judged, and whatever it
+left behind is cleared away, so that runs know nothing of each other.
 
 Reads of what nobody writes are let through at once, without being a choice. What is written is
 learnt from the runs themselves; where it turns out to be more than was thought, `Learnt` is
@@ -17,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
+from sqlalchemy import create_engine
 
 from experiments.explore.plays import Ending, Judgement, Play
 from experiments.server.connection import connect
@@ -24,7 +24,7 @@ from experiments.sql.recogniser import Recogniser
 from experiments.sql.written import Written
 from experiments.steer.blockers import Blockers
 from experiments.steer.clients import Client, Stuck
-from experiments.steer.steering import steered_engine
+from experiments.steer.hub import Hub
 from experiments.steer.turns import DEADLOCK, Turns
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import sqlalchemy
 
     from experiments.server.postgres import Database
-    from experiments.steer.steering import Park, SteeredConnection, Turn
+    from experiments.steer.turn import Turn
 
     Chooser = Callable[[Turns], int | None]
 
@@ -48,6 +48,9 @@ SETTINGS = {
     "synchronous_commit": "off",
     # Explored code that waits for ever for something else shall not outlive the exploration.
     "idle_in_transaction_session_timeout": "0",
+    # A prepared statement would get another plan after some runs, and with it other predicate
+    # locks, but a schedule must not depend on what was explored before it.
+    "plan_cache_mode": "force_custom_plan",
 }
 DEADLOCK_TIMEOUT = "1ms"
 
@@ -78,7 +81,9 @@ class Run:
     @property
     def deadlocks(self) -> int:
         """How many transactions the server ended because all waited in a circle."""
-        return sum(getattr(turn.error, "sqlstate", None) == DEADLOCK for turn in self.turns)
+        return sum(
+            turn.error is not None and turn.error.sqlstate == DEADLOCK for turn in self.turns
+        )
 
     @property
     def server_decided(self) -> bool:
@@ -111,10 +116,12 @@ class Explorer:
         self._guard = guard_seconds
         self._written = Written()
         self._learnt = False
-        self._idle: dict[SteeredConnection, bool] = {}
+        self._idle: dict[int, bool] = {}
         self._noted: list[int] = []
         self._clients: list[Client] = []
+        self._engines: list[sqlalchemy.Engine] = []
         self._works: list[Callable[[], Any]] = []
+        self._hub: Hub
         self._turns: Turns
         self._open = ExitStack()
 
@@ -143,13 +150,22 @@ class Explorer:
                 {"deadlock_timeout": DEADLOCK_TIMEOUT} if self.deadlock_timeout_lowered else {}
             )
             self._blockers = Blockers(self._open.enter_context(connect(self._database.url)))
+            self._hub = Hub(self._database.url, self._settings, self._judge)
+            self._open.callback(self._hub.close)
+            urls = [self._hub.gate(client) for client in range(self.play.clients)]
+            self._engines = [create_engine(url, pool_size=1, max_overflow=20) for url in urls]
+            self._works = self.play.works(self._engines)
             self._hire()
             self._open = self._open.pop_all()
         self._rehearse()
         return self
 
     def __exit__(self, *_: object) -> None:
+        for one in list(self._hub.conversations):
+            self._hub.drop(one)
         self._dismiss_all()
+        for engine in self._engines:
+            engine.dispose()
         self._open.close()
 
     def run(self, choose: Chooser) -> Run:
@@ -162,7 +178,7 @@ class Explorer:
         Raises:
             Learnt: More is written than was thought.
         """
-        turns, broken, stuck = self._turns, "", False
+        turns, broken = self._turns, ""
         steps = [0] * self.play.clients
         self._noted = [0] * self.play.clients
         try:
@@ -170,29 +186,44 @@ class Explorer:
             while turns.ready:
                 client = choose(turns)
                 if client is None:
-                    turns.dismiss()
                     break
                 steps[client] += 1
                 if steps[client] > self._most_steps:
                     broken = f"client {client} sent more than {self._most_steps} statements"
-                    turns.dismiss()
                     break
                 turns.grant(client)
         except Stuck as error:
-            broken, stuck = str(error), True
+            broken = str(error)
         taken = turns.taken
+        self._tidy()
         endings = [self._ending(client, taken) for client in self._clients]
-        if stuck:
-            self._replace_all()
-        else:
-            unlock = any(turn.statement and turn.statement.outlives for turn in taken)
-            closed = {pid for each in self._clients for pid in each.tidy(unlock=unlock)}
-            self._blockers.await_end(closed, self._guard)
         judgement = self.play.close_run(endings)
         if self._learnt:
             self._learnt = False
             raise Learnt
         return Run(taken, judgement, broken)
+
+    def _tidy(self) -> None:
+        """Leave no transaction, lock or connection behind for the next run."""
+        failed: set[str] = set()
+        ended: set[int] = set()
+        for one in list(self._hub.conversations):
+            failed.update(one.failed)
+            one.failed.clear()
+            if not one.idle or one.marked:
+                ended.update(() if one.owner is None else (one.owner,))
+                self._hub.end(one, self._blockers)
+            elif one.session_locks:
+                one.unlock()
+        self._learnt |= not failed <= self._hub.known.loud
+        self._hub.known.loud |= failed
+        if any(not client.done for client in self._clients):
+            # Somebody is stuck, or waits for ever: start again with other clients.
+            self._dismiss_all()
+            self._hire()
+            ended.update(range(self.play.clients))
+        for client in ended:
+            self._engines[client].dispose()
 
     def _ending(self, client: Client, taken: list[Turn]) -> Ending:
         own = [
@@ -217,56 +248,39 @@ class Explorer:
                 except Learnt:
                     continue
 
-    def _background(self, turn: Turn) -> bool:
-        """Whether a step commutes with every other; runs in the client's thread."""
+    def _judge(self, turn: Turn) -> None:
+        """Say of a step whether it commutes with every other, so that it is no choice."""
         turn.statement = statement = self._recognise(turn.sql) if turn.kind == "statement" else None
         if statement is None:
             # The end of a transaction in which nothing but such steps happened.
-            background = self._idle.get(turn.connection, False)
-            self._idle.pop(turn.connection, None)
+            background = self._idle.get(turn.pid, False)
+            self._idle.pop(turn.pid, None)
         else:
-            minded = self._recognise.learn(turn.sql, turn.params)
+            minded = self._recognise.learn(turn.sql, turn.parameters)
             if self._written.learn(statement) or minded:
                 self._learnt = True
-            fixed = turn.isolation in ("REPEATABLE READ", "SERIALIZABLE") and turn.in_transaction
-            background = statement.only_reads and not fixed and not self._written.seen_by(statement)
+            background = (
+                statement.only_reads and not turn.fixed and not self._written.seen_by(statement)
+            )
+            background = background and turn.sql not in self._hub.known.loud
             if turn.in_transaction:
-                so_far = bool(turn.begin) or self._idle.get(turn.connection, False)
-                self._idle[turn.connection] = background and so_far
+                so_far = bool(turn.begin) or self._idle.get(turn.pid, False)
+                self._idle[turn.pid] = background and so_far
         # Who does nothing else for ever is stopped like any other that does not end.
         background = background and self._noted[turn.client] < self._most_steps
         if background:
             self._noted[turn.client] += 1
             self._turns.note(turn)
-        return background
-
-    def _connect(self, park: Park) -> sqlalchemy.Engine:
-        return steered_engine(self._database.url, park, self._prepares, self._settings)
-
-    def _prepares(self, sql: str) -> bool:
-        statement = self._recognise(sql)
-        return statement.only_reads and not self._written.seen_by(statement)
 
     def _hire(self) -> None:
         self._idle = {}
-        self._clients = [
-            Client(number, self._connect, self._background, self._guard)
-            for number in range(self.play.clients)
-        ]
-        self._works = self.play.works([client.engine for client in self._clients])
-        self._turns = Turns(self._clients, self._blockers, self._guard)
+        self._clients = [Client(number) for number in range(self.play.clients)]
+        self._turns = Turns(self._hub, self._clients, self._blockers, self._guard)
 
     def _dismiss_all(self) -> None:
         for client in self._clients:
-            client.close()
-
-    def _replace_all(self) -> None:
-        """Somebody is stuck: start again with other clients and other connections."""
-        pids = [pid for client in self._clients for pid in client.pids]
-        self._blockers.end(pids)
-        self._dismiss_all()
-        self._blockers.await_end(pids, self._guard)
-        self._hire()
+            self._hub.unwatch(client.signal)
+            client.close(self._guard)
 
 
 def in_order(turns: Turns, first: int = 0) -> int:

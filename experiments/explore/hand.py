@@ -34,7 +34,7 @@ from experiments.server.postgres import fresh_database
 if TYPE_CHECKING:
     from booking_core.strategies import Strategy
     from experiments.schedules.schedule import Step
-    from experiments.steer.steering import Turn
+    from experiments.steer.turn import Turn
     from experiments.steer.turns import Turns
 
 ATTEMPTS = 3

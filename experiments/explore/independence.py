@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from experiments.sql.statements import Statement
-    from experiments.steer.steering import Turn
+    from experiments.steer.turn import Turn
 
 _ROW_CONFLICT = 5
 # Manual: table 13.2, Conflicting Lock Modes.

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import psycopg
-from psycopg.pq import ExecStatus
-
 from experiments.schedules.schedule import Breach, Step, double_bookings
+from experiments.steer import values
+from experiments.steer.turn import LOST
 
 if TYPE_CHECKING:
     from experiments.explore.explorer import Run
-    from experiments.steer.steering import Turn
-
-_MOST_ROWS = 20
+    from experiments.steer.turn import Turn
 
 _WORDS = {
     "dishonest_replies": "a reply is contradicted by the rows, or by every order of the requests",
@@ -61,7 +57,7 @@ def _step(turn: Turn) -> Step:
         begin=turn.begin,
         answer=_answer(turn),
         rows=_rows(turn),
-        error=getattr(turn.error, "sqlstate", None) or ("lost" if turn.error else ""),
+        error=turn.error.sqlstate if turn.error else "",
         waited_for=tuple(sorted(turn.waited_for)),
         answered_at=turn.answered_at,
         server_decided=turn.server_decided,
@@ -70,42 +66,35 @@ def _step(turn: Turn) -> Step:
 
 
 def _rendered(turn: Turn) -> str:
-    text = turn.sql
-    if turn.params:
-        # A connection that was lost can't render; the text without parameters must do then.
-        with suppress(psycopg.Error):
-            text = psycopg.ClientCursor(turn.connection).mogrify(turn.sql, turn.params)
+    types = turn.told.get(turn.sql, ())
+    text = values.rendered(turn.sql, turn.parameters, turn.formats, turn.types, types)
     return " ".join(text.split())
 
 
 def _answer(turn: Turn) -> str:
     if turn.error is not None:
-        state = getattr(turn.error, "sqlstate", None)
-        reason = str(turn.error).partition("\n")[0]
-        return f"ERROR {state}: {reason}" if state else f"connection lost: {reason}"
+        state = turn.error.sqlstate
+        return f"{'connection lost' if state == LOST else f'ERROR {state}'}: {turn.error.message}"
     if turn.kind != "statement":
         return "committed" if turn.kind == "commit" else "rolled back"
     result = turn.result
-    if result is None or turn.answered_at is None:
+    if turn.answered_at is None:
         return ""
-    if result.status != ExecStatus.TUPLES_OK:
-        return (result.command_status or b"").decode()
-    count = result.ntuples
-    first = ", ".join(value or "" for value in _rows(turn)[0]) if count else ""
+    if result.columns is None:
+        return result.tag
+    rows, count = _rows(turn), result.count
+    first = ", ".join(value or "" for value in rows[0]) if rows else ""
     if len(first) > 60:  # noqa: PLR2004 - what fits on a line
         first = f"{first[:60]}…"
     return "no row" if not count else f"{count} row{'s' if count > 1 else ''}: {first}"
 
 
 def _rows(turn: Turn) -> tuple[tuple[str | None, ...], ...]:
-    result = turn.result
-    if result is None or result.status != ExecStatus.TUPLES_OK:
-        return ()
+    columns = turn.result.columns or ()
     return tuple(
-        tuple(_value(result.get_value(row, column)) for column in range(result.nfields))
-        for row in range(min(result.ntuples, _MOST_ROWS))
+        tuple(
+            values.shown(value, oid=oid, binary=binary)
+            for value, (oid, binary) in zip(row, columns, strict=False)
+        )
+        for row in turn.result.rows
     )
-
-
-def _value(value: bytes | None) -> str | None:
-    return None if value is None else value.decode(errors="replace")

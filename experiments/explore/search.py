@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from experiments.explore.explorer import Explorer, Run
-    from experiments.steer.steering import Turn
+    from experiments.steer.turn import Turn
     from experiments.steer.turns import Turns
 
 

@@ -23,10 +23,11 @@ from experiments.model.costs import (
     resting,
     slow_network,
 )
+from experiments.model.one_by_one import one_by_one
 from experiments.model.recording import clock_seconds, hear_hold, record
 from experiments.model.scripts import locking_statement
 from experiments.model.times import Times
-from experiments.model.visitor import PRACTICE, OneByOne, Visitor
+from experiments.model.visitor import PRACTICE, Visitor
 from experiments.show.environment import environment
 
 if TYPE_CHECKING:
@@ -94,8 +95,8 @@ def _visit(visitor: Visitor, clock: float) -> Recorded:
     lost_held = record(visitor.lose, ATTEMPTS // 4, clock)
     visitor.hold(do_nothing)
     together = Way(_client_times(visitor.book), _client_times(visitor.lose))
-    with visitor.another(cursor_factory=OneByOne) as slow:
-        one_by_one = Way(_client_times(slow.book), _client_times(slow.lose))
+    with one_by_one(), visitor.another() as slow:
+        separately = Way(_client_times(slow.book), _client_times(slow.lose))
     lock = locking_statement(visitor.strategy, booked)
     return Recorded(
         booked=booked.locked_by(lock),
@@ -103,7 +104,7 @@ def _visit(visitor: Visitor, clock: float) -> Recorded:
         booked_held=booked_held.locked_by(lock),
         lost_held=lost_held.locked_by(lock),
         together=together,
-        one_by_one=one_by_one,
+        one_by_one=separately,
         vain_s=max(0.0, _vain_seconds(visitor) - together.booked.mean),
     )
 

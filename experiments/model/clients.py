@@ -26,7 +26,8 @@ from experiments.bench.clients import SERVICE_ID
 from experiments.bench.workloads import FIRST, PLACES, STEP
 from experiments.load.crew import run_crew
 from experiments.model.answers import Answers, Row
-from experiments.model.visitor import PRACTICE, OneByOne
+from experiments.model.one_by_one import one_by_one
+from experiments.model.visitor import PRACTICE
 from experiments.scenes.salon import now
 
 if TYPE_CHECKING:
@@ -91,7 +92,11 @@ def measure(turns: Sequence[Turn]) -> list[Answers]:
 
 
 def _work(share: Share, gate: Gate) -> list[list[Row]]:
-    return [_play(turn, share.process, gate) for turn in share.turns]
+    answers = []
+    for turn in share.turns:
+        with one_by_one(really=turn.cell.one_by_one):
+            answers.append(_play(turn, share.process, gate))
+    return answers
 
 
 def _play(turn: Turn, process: int, gate: Gate) -> list[Row]:
@@ -166,7 +171,6 @@ def _engine(turn: Turn, process: int) -> Engine:
         pool_size=cell.share(cell.pool or cell.clients, process),
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
-        connect_args={"cursor_factory": OneByOne} if cell.one_by_one else {},
     )
 
 

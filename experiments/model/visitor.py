@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import psycopg
 from sqlalchemy import create_engine
 
 from booking_core.booking import BookingService
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
 
 PRACTICE = 20
 """How many calendars the calibration uses, the first ones of a salon."""
-
-
-class OneByOne(psycopg.Cursor[Any]):
-    """A cursor of somebody's own: the session then sends every statement by itself."""
 
 
 class Visitor:

@@ -17,13 +17,13 @@ PostgreSQL's catalogue says which tables, foreign keys, functions and triggers t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, LiteralString, NamedTuple
 
 from psycopg.sql import SQL, Identifier
 
+from experiments.sql.commands import WORDS
 from experiments.sql.statements import (
     ALL,
     KEY_SHARE,
@@ -36,17 +36,14 @@ from experiments.sql.statements import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import psycopg
 
-_WORDS = re.compile(
-    r"""--[^\n]*|/\*.*?\*/|\$\w*\$|'(?:[^']|'')*'|%\(\w+\)s|%s|"(?:[^"]|"")*"|[a-z_]\w*|::|\S""",
-    re.IGNORECASE | re.VERBOSE | re.DOTALL,
-)
 _SYSTEM = ("pg_catalog", "information_schema")
 _READING = {"select", "insert", "update", "delete", "with", "values", "table"}
 _SETTING = {"set", "show", "reset", "savepoint", "release", "begin", "start", "discard"}
+_DEFINING = {"create", "alter", "drop", "comment", "grant", "revoke"}
 # Volatile, yet they neither see nor change what another client could notice.
 _HARMLESS = {
     "random", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv4", "uuidv7", "nextval",
@@ -56,6 +53,9 @@ _HARMLESS = {
     "pg_try_advisory_xact_lock_shared", "pg_advisory_unlock_shared", "pg_advisory_unlock_all",
 }  # fmt: skip
 
+
+CATALOGUE = "pg_catalog"
+"""Stands for all tables of PostgreSQL's catalogue."""
 
 # The first of a trigger's conditions that it wants a column to be given.
 _GIVEN = re.compile(r"\(?new\.(\w+) IS NOT NULL\)?", re.IGNORECASE)
@@ -86,27 +86,57 @@ class Recogniser:
         def column(query: LiteralString) -> set[str]:
             return {str(row[0]) for row in connection.execute(query, [list(_SYSTEM)])}
 
-        self._tables = column(
-            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p')"
-            " AND relnamespace::regnamespace::text <> ALL (%s)"
+        # A partition, and a table that inherits from another, goes by the name of its root.
+        self._roots: dict[str, str] = {
+            table: table
+            for table in column(
+                "SELECT lower(relname) FROM pg_class WHERE relkind IN ('r', 'p')"
+                " AND relnamespace::regnamespace::text <> ALL (%s)"
+            )
+        }
+        for child, parent in connection.execute(
+            "SELECT lower(child.relname), lower(parent.relname) FROM pg_inherits"
+            " JOIN pg_class AS child ON child.oid = inhrelid AND child.relkind IN ('r', 'p')"
+            " JOIN pg_class AS parent ON parent.oid = inhparent"
+        ):
+            old, new = self._roots[child], self._roots[parent]
+            self._roots = {name: new if root == old else root for name, root in self._roots.items()}
+        # What stands in the catalogue changes with what is defined, which is as good as never; what
+        # the server says of itself changes with every step.
+        self._catalogue = column(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'pg\\_%%'"
+            " AND relnamespace::regnamespace::text = ANY (%s)"
         )
-        # A view's definition is not followed; and what the server says of itself changes with
-        # every step.
+        # Not followed: a view's definition, a rule's, a policy's, and functions of somebody's own
+        # that are called for a default or a check.
         self._opaque = (
             {"information_schema"}
             | column(
-                "SELECT relname FROM pg_class WHERE relname LIKE 'pg\\_%%'"
+                "SELECT relname FROM pg_class WHERE relkind <> 'r' AND relname LIKE 'pg\\_%%'"
                 " AND relnamespace::regnamespace::text = ANY (%s)"
             )
             | column(
-                "SELECT relname FROM pg_class WHERE relkind IN ('v', 'm', 'f')"
+                "SELECT lower(relname) FROM pg_class WHERE (relkind IN ('v', 'm', 'f')"
+                " OR relhasrules OR relrowsecurity)"
                 " AND relnamespace::regnamespace::text <> ALL (%s)"
+            )
+            | column(
+                """
+                SELECT lower(relname) FROM pg_depend
+                  JOIN pg_proc ON pg_proc.oid = refobjid AND refclassid = 'pg_proc'::regclass
+                  LEFT JOIN pg_attrdef ON pg_attrdef.oid = objid
+                                       AND classid = 'pg_attrdef'::regclass
+                  LEFT JOIN pg_constraint ON pg_constraint.oid = objid
+                                          AND classid = 'pg_constraint'::regclass
+                  JOIN pg_class ON pg_class.oid = coalesce(adrelid, conrelid)
+                 WHERE pronamespace::regnamespace::text <> ALL (%s) AND provolatile <> 'i'
+                """
             )
         )
         self._triggers: dict[str, list[_Trigger]] = {}
         for table, function, columns, definition in connection.execute(
             """
-            SELECT relname, proname, array(SELECT attname::text FROM pg_attribute
+            SELECT lower(relname), proname, array(SELECT attname::text FROM pg_attribute
                                             WHERE attrelid = tgrelid AND attnum = ANY (tgattr)),
                    pg_get_triggerdef(pg_trigger.oid)
               FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
@@ -114,7 +144,7 @@ class Recogniser:
              WHERE NOT tgisinternal AND tgtype & 28 <> 0
             """  # INSERT, UPDATE or DELETE; what truncates is not recognised in any case
         ):
-            self._triggers.setdefault(table, []).append(
+            self._triggers.setdefault(self._roots.get(table) or str(table), []).append(
                 _Trigger(function, frozenset(columns or [ALL]), _wanted(definition))
             )
         self._volatile = (
@@ -124,27 +154,43 @@ class Recogniser:
             )
             - _HARMLESS
         )
+        # Only what is written in SQL or PL/pgSQL can be read; anything else may execute anything.
         self._functions = {
             str(name): _Function(str(body), bool(harmless))
             for name, body, harmless in connection.execute(
-                "SELECT proname, prosrc, provolatile = 'i' FROM pg_proc"
+                "SELECT proname, CASE WHEN lanname IN ('sql', 'plpgsql') AND prosrc <> ''"
+                " THEN prosrc ELSE 'execute' END, provolatile = 'i'"
+                " FROM pg_proc JOIN pg_language ON pg_language.oid = prolang"
                 " WHERE pronamespace::regnamespace::text <> ALL (%s)",
                 [list(_SYSTEM)],
             )
         }
         self.references: dict[str, frozenset[str]] = {}
-        for table, other in connection.execute(
-            "SELECT conrelid::regclass::text, confrelid::regclass::text FROM pg_constraint"
-            " WHERE contype = 'f'"
+        # Whom a change of a table changes too, because of foreign keys, by the column that matters;
+        # None where a row goes.
+        self._cascades: dict[tuple[str, str | None], set[str]] = {}
+        for table, other, deletes, updates, key in connection.execute(
+            """
+            SELECT lower(child.relname), lower(parent.relname), confdeltype IN ('c', 'n', 'd'),
+                   confupdtype IN ('c', 'n', 'd'),
+                   array(SELECT attname::text FROM pg_attribute
+                          WHERE attrelid = confrelid AND attnum = ANY (confkey))
+              FROM pg_constraint JOIN pg_class AS child ON child.oid = conrelid
+              JOIN pg_class AS parent ON parent.oid = confrelid
+             WHERE contype = 'f'
+            """
         ):
-            self.references[table] = self.references.get(table, frozenset()) | {other}
+            child, parent = self._roots[table], self._roots[other]
+            self.references[child] = self.references.get(child, frozenset()) | {parent}
+            for changed in [*([None] if deletes else []), *(key if updates else [])]:
+                self._cascades.setdefault((parent, changed), set()).add(child)
         self._known: dict[str, Statement] = {}
         # The columns that triggers want and nobody gives, with their tables.
         self._absent = {
             (table, trigger.wants)
             for table, triggers in self._triggers.items()
             for trigger in triggers
-            if trigger.wants and not _is_given(connection, table, trigger.wants)
+            if trigger.wants and not self._is_given(connection, table, trigger.wants)
         }
 
     def __call__(self, sql: str) -> Statement:
@@ -154,23 +200,21 @@ class Recogniser:
             found = self._known[sql] = self._read(sql)
         return found
 
-    def learn(self, sql: str, parameters: object = None) -> bool:
+    def learn(self, sql: str, parameters: Sequence[bytes | None] = ()) -> bool:
         """Take account of what a statement gives; say whether triggers mind that did not so far.
 
         Args:
             sql: Its text.
-            parameters: Their values, by name.
+            parameters: The values of `$1`, `$2` and so on.
         """
         if not self._absent:
             return False
-        values = parameters if isinstance(parameters, Mapping) else {}
         statement = self(sql)
         given = {
             (table, column)
             for table, column in self._absent
             if table in statement.writes
-            and (column in sql or not statement.recognised)
-            and values.get(column, column) is not None
+            and (not statement.recognised or gives(_words(sql), column, parameters))
         }
         if given:
             self._absent -= given
@@ -178,8 +222,7 @@ class Recogniser:
         return bool(given)
 
     def _read(self, sql: str) -> Statement:
-        words = [word.lower() for word in _WORDS.findall(sql)]
-        words = [word.strip('"') for word in words if not word.startswith(("--", "/*"))]
+        words = _words(sql)
         while words and words[-1] == ";":
             words.pop()
         if not words or ";" in words:
@@ -193,7 +236,7 @@ class Recogniser:
             case [first, *_] if first not in _READING:
                 return self._opaque_to_us(words)
         called = _called(words)
-        if called & self._volatile or self._opaque.intersection(words) or "$$" in words:
+        if called & self._volatile or self._opaque.intersection(words):
             return self._opaque_to_us(words)
         own = [self._functions[name] for name in called if name in self._functions]
         if not all(function.harmless for function in own):
@@ -207,8 +250,9 @@ class Recogniser:
             words = [*words, *body]
             called |= _called(body)
         advisory = {word for word in called if "advisory" in word}
+        catalogue = {CATALOGUE} if self._catalogue.intersection(words) else set()
         return Statement(
-            tables=frozenset(self._tables.intersection(words)),
+            tables=frozenset(self._named(words) | catalogue),
             words=frozenset(words),
             writes=writes,
             row_lock=_row_lock(words),
@@ -219,23 +263,56 @@ class Recogniser:
 
     def _opaque_to_us(self, words: list[str], called: Iterable[_Function] = ()) -> Statement:
         """Not recognised; what is written is still known where functions of the user's are it."""
-        bodies = [
-            [word.lower() for word in _WORDS.findall(function.body)]
-            for function in called
-            if not function.harmless
-        ]
+        bodies = self._bodies(called)
         readable = bodies and not any("execute" in body for body in bodies)
-        everything = dict.fromkeys(self._tables, frozenset({ALL}))
+        everything = dict.fromkeys(self._roots.values(), frozenset({ALL}))
+        if words and words[0] in _DEFINING:
+            everything[CATALOGUE] = frozenset({ALL})
         return Statement(
             recognised=False,
             releases=True,
             outlives=True,
-            tables=frozenset(self._tables),
+            tables=frozenset(self._roots.values()),
             words=frozenset({ALL, *words}),
             writes=reduce(_merged, map(self._writes, [words, *bodies]), {})
             if readable
             else everything,
         )
+
+    def _named(self, words: Iterable[str]) -> frozenset[str]:
+        """The tables among some words."""
+        return frozenset(self._roots[word] for word in words if word in self._roots)
+
+    def _is_given(self, connection: psycopg.Connection, table: str, column: str) -> bool:
+        """Whether a row has a column, in any table of that name."""
+        tables = connection.execute(
+            "SELECT oid::regclass::text FROM pg_class WHERE lower(relname) = ANY (%s)"
+            " AND relkind IN ('r', 'p') AND relnamespace::regnamespace::text <> ALL (%s)",
+            [[name for name, root in self._roots.items() if root == table], list(_SYSTEM)],
+        )
+        return any(
+            connection.execute(
+                SQL("SELECT FROM {} WHERE {} IS NOT NULL LIMIT 1").format(
+                    SQL(name), Identifier(column)
+                )
+            ).fetchall()
+            for (name,) in tables.fetchall()
+        )
+
+    def _bodies(self, called: Iterable[_Function]) -> list[list[str]]:
+        """The words of functions, and of those that they call, as far as they may do harm."""
+        found: dict[str, list[str]] = {}
+        left = [function for function in called if not function.harmless]
+        while left:
+            body = left.pop().body
+            if body not in found:
+                found[body] = _words(body)
+                left += [
+                    self._functions[name]
+                    for name in _called(found[body])
+                    if name in self._functions and not self._functions[name].harmless
+                ]
+        return list(found.values())
 
     def _set_off(self, writes: Changes) -> set[str]:
         """The functions of the triggers that fire."""
@@ -250,7 +327,7 @@ class Recogniser:
     def _followed(self, trigger: str) -> list[str]:
         """The words of a trigger's function; none where it may do more than read and lock."""
         body = self._functions[trigger].body if trigger in self._functions else "execute"
-        words = [word.lower() for word in _WORDS.findall(body)]
+        words = _words(body)
         unknown = self._volatile | self._functions.keys() | {"execute"}
         return [] if unknown.intersection(words) or self._writes(words) else words
 
@@ -264,7 +341,7 @@ class Recogniser:
             ),
             len(TABLE_MODES) - 1,
         )
-        tables = frozenset(self._tables.intersection(words))
+        tables = frozenset(self._named(words))
         # Nobody may take a read of a locked table for one that commutes with everything.
         return Statement(
             tables=tables,
@@ -279,17 +356,37 @@ class Recogniser:
             before = words[position - 1] if position else ""
             after = words[position + 1 : position + 4]
             if (word, *after[:1]) in (("insert", "into"), ("delete", "from")):
-                target = _unqualified(words, position + 2)
+                target = self._target(words, position + 2)
                 found = _merged(found, {target: frozenset({ALL})})
+                if word == "delete":
+                    found = _merged(found, self._cascaded(target, None))
             elif word == "update" and before == "do":
-                found = _merged(
-                    found, dict.fromkeys(self._tables.intersection(words), frozenset({ALL}))
-                )
+                found = _merged(found, dict.fromkeys(self._named(words), frozenset({ALL})))
             elif word == "update" and before not in ("for", "key"):
-                target = _unqualified(
-                    words, position + 2 if after[:1] == ["only"] else position + 1
-                )
-                found = _merged(found, {target: _columns_set(words[position:])})
+                target = self._target(words, position + 1)
+                columns = _columns_set(words[position:])
+                found = _merged(found, {target: columns})
+                for column in columns:
+                    found = _merged(found, self._cascaded(target, column))
+        return found
+
+    def _target(self, words: list[str], position: int) -> str:
+        """The table that is named at a position, without the schema before it."""
+        position += words[position] == "only"
+        position += 2 * (words[position + 1 : position + 2] == ["."])
+        return self._roots.get(words[position], words[position])
+
+    def _cascaded(self, table: str, column: str | None) -> Changes:
+        """What changes along with a table: others whose foreign keys say so."""
+        found: Changes = {}
+        left = {(table, column)}
+        while left:
+            here, changed = left.pop()
+            for (parent, minded), children in self._cascades.items():
+                if parent == here and changed in (minded, ALL):
+                    new = children - found.keys()
+                    found |= dict.fromkeys(new, frozenset({ALL}))
+                    left |= {(child, each) for child in new for each in (None, ALL)}
         return found
 
 
@@ -303,10 +400,63 @@ def _wanted(definition: str) -> str | None:
     return next((term[1] for term in terms if term), None)
 
 
-def _is_given(connection: psycopg.Connection, table: str, column: str) -> bool:
-    query = SQL("SELECT FROM {} WHERE {} IS NOT NULL LIMIT 1")
-    rows = connection.execute(query.format(Identifier(table), Identifier(column)))
-    return bool(rows.fetchall())
+def _words(sql: str) -> list[str]:
+    """The words of a text, in lower case, without quotes around names and without comments."""
+    words = (match[0].lower() for match in WORDS.finditer(sql))
+    return [word.strip('"') for word in words if not word.startswith(("--", "/*"))]
+
+
+def gives(words: Sequence[str], column: str, parameters: Sequence[bytes | None]) -> bool:
+    """Whether an INSERT or UPDATE may give a column a value, given the values of parameters."""
+    for position, word in enumerate(words):
+        if word == "set" and any(
+            not _is_null(value[2:], parameters)
+            for value in _items(words[position + 1 :])
+            if value[:2] == [column, "="] or value[:1] == ["("]
+        ):
+            return True
+        if words[position : position + 2] == ["insert", "into"]:
+            at = position + 3 + 2 * (words[position + 3 : position + 4] == ["."])
+            if words[at : at + 1] != ["("]:
+                return True
+            columns = [item[0] for item in _items(words[at + 1 :])]
+            if column not in columns:
+                continue
+            at = words.index(")", at) + 1
+            source, values = words[at : at + 1], words[at + 1 :]
+            if source == ["values"]:
+                values = values[1:]
+            elif source != ["select"]:
+                return True
+            items = _items(values)
+            if len(items) != len(columns) or not _is_null(items[columns.index(column)], parameters):
+                return True
+    return False
+
+
+def _items(words: Sequence[str]) -> list[list[str]]:
+    """The items of a list that commas separate, up to where it ends."""
+    items: list[list[str]] = [[]]
+    depth = 0
+    for word in words:
+        if depth == 0 and word in (")", "where", "from", "returning", "on", "order", "limit"):
+            break
+        depth += (word in "([") - (word in ")]")
+        if word == "," and depth == 0:
+            items.append([])
+        else:
+            items[-1].append(word)
+    return items
+
+
+def _is_null(words: Sequence[str], parameters: Sequence[bytes | None]) -> bool:
+    value = words[0] if words else ""
+    if len(words) > 1 and words[1] != "::":
+        return False
+    if value.startswith("$") and value[1:].isdigit():
+        number = int(value[1:])
+        return number <= len(parameters) and parameters[number - 1] is None
+    return value == "null"
 
 
 def _called(words: Iterable[str]) -> set[str]:
@@ -319,11 +469,6 @@ def _merged(one: Changes, other: Changes) -> Changes:
         table: one.get(table, frozenset()) | other.get(table, frozenset())
         for table in one.keys() | other.keys()
     }
-
-
-def _unqualified(words: list[str], position: int) -> str:
-    """The name at a position, without the schema before it."""
-    return words[position + 2] if words[position + 1 : position + 2] == ["."] else words[position]
 
 
 def _columns_set(words: list[str]) -> frozenset[str]:

@@ -1,30 +1,28 @@
-"""A client: code under test in a thread of its own, which runs only while it has the turn.
+"""A client: code under test in a thread of its own.
 
-The thread parks before each step and after its last one; whoever steers it finds the step in
-`turn`, and resumes the thread with the server's answer. So at any moment at most one client's
-code runs, and it runs from one step to the next in one go.
+It runs from the moment that it is begun, or gets an answer, until it asks the server for the next;
+who decides when that is sent is not in this thread. When the code has ended, the thread says so
+through a socket, so that whoever waits for statements and for ends can wait for both.
 
-Code under test may be broken. A client that parks no more (an endless loop, a wait for something
-else than the server) is given up after a while: its session is ended, its thread told to end, and
-another client takes its place. A client that is dismissed gets an exception at every further
-step until it has ended; it is no `Exception`, so that code which goes on after errors ends too.
+Code under test may be broken. A client that neither sends anything nor ends is given up: its
+connections are closed, its thread is told to end, and another client takes its place. What tells it
+is no `Exception`, so that code which goes on after errors ends too.
 """
 
 from __future__ import annotations
 
 import ctypes
+import socket
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-
-import psycopg
-
-from experiments.steer.steering import IDLE, Park, SteeredConnection, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import sqlalchemy
+TELL_SECONDS = 0.01
+"""How long a thread has to end before it is told again: what it was told can get lost."""
 
 
 class Dismissed(BaseException):
@@ -34,184 +32,76 @@ class Dismissed(BaseException):
 class Stuck(Exception):
     """A client has neither sent a step nor ended in time."""
 
-    def __init__(self, client: int) -> None:
-        super().__init__(f"client {client} neither sent a statement nor ended")
+    def __init__(self, client: int, why: str = "") -> None:
+        super().__init__(f"client {client} {why or 'neither sent a statement nor ended'}")
         self.client = client
 
 
 class Client:
-    """Code under test, steered.
+    """Code under test, in a thread.
 
     Args:
         number: Which client it is.
-        connect: Makes its engine, given what a step waits in.
-        inline: Whether a step may be played at once, without being parked for.
-        guard_seconds: How long its code may run without a step.
 
     Attributes:
-        engine: What its code connects with.
-        turn: The step before which it is parked; None before it has begun and when it is done.
+        signal: Has something to read when the code has ended.
         answer: What its code returned; None where it ended otherwise.
         failure: How its code ended otherwise.
         done: Whether its code has ended.
-        running: Whether its code is running right now.
-        dismissed: Whether the run is over for it.
     """
 
-    def __init__(
-        self,
-        number: int,
-        connect: Callable[[Park], sqlalchemy.Engine],
-        inline: Callable[[Turn], bool],
-        guard_seconds: float,
-    ) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
-        self.turn: Turn | None = None
         self.answer: Any = None
         self.failure: BaseException | None = None
         self.done = True
-        self.running = False
-        self.dismissed = False
-        self._inline = inline
-        self._guard = guard_seconds
-        self._connections: dict[SteeredConnection, int] = {}  # the server process of each
+        self.signal, self._said = socket.socketpair()
         self._work: Callable[[], Any] | None = None
-        self._reply: tuple[Any, BaseException | None] = (None, None)
-        self._may_go = threading.Lock()
-        self._has_parked = threading.Lock()
-        self._may_go.acquire()
-        self._has_parked.acquire()
-        self.engine = connect(self._park)
+        self._may_go = threading.Semaphore(0)
         self._thread = threading.Thread(target=self._run, name=f"client {number}", daemon=True)
         self._thread.start()
 
     def begin(self, work: Callable[[], Any]) -> None:
-        """Run the code up to its first step.
-
-        Raises:
-            Stuck: It doesn't get there.
-        """
-        self._work, self.dismissed, self.done = work, False, False
+        """Run the code."""
+        self._work, self.done = work, False
         self.answer = self.failure = None
-        self._resume()
+        self._may_go.release()
 
-    def resume(self, value: Any, error: BaseException | None = None) -> None:  # noqa: ANN401 - psycopg's
-        """Hand over what the server answered, and run the code up to its next step.
+    def hear(self) -> None:
+        """Take note that the code has ended."""
+        self.signal.recv(1)
+        self.done = True
 
-        Raises:
-            Stuck: It doesn't get there.
-        """
-        self.turn, self._reply = None, (value, error)
-        self._resume()
-
-    def dismiss(self) -> None:
-        """End the run for this client, which must be parked: it gets an exception at every step.
-
-        Raises:
-            Stuck: It doesn't end.
-        """
-        self.dismissed = True
-        if not self.done:
-            self.resume(None, Dismissed())
-
-    def tidy(self, *, unlock: bool) -> set[int]:
-        """Leave no transaction, lock or connection behind for the next run.
+    def close(self, seconds: float) -> None:
+        """End the code, whatever it is doing, and the thread; its connections are closed.
 
         Args:
-            unlock: Whether locks may have been taken that outlive their transaction.
-
-        Returns:
-            The server processes of connections that are closed. They let go of their locks when
-            they end, which is later than the end of the connection.
+            seconds: How long that may take. A thread that doesn't end then is a daemon, and ends
+                with the process.
         """
-        pool: Any = self.engine.pool
-        kept = pool.checkedin() > 0
-        for connection in list(self._connections):
-            connection.park = None
-            if connection.closed or not kept:
-                continue
-            try:
-                if connection.pgconn.transaction_status != IDLE:
-                    connection.rollback()
-                if unlock:
-                    connection.execute("SELECT pg_advisory_unlock_all()")
-                    connection.rollback()
-            except psycopg.Error:
-                connection.close()
-        if pool.checkedout():  # leaked by the code under test
-            for connection in list(self._connections):
-                connection.close()
-            self.engine.dispose()
-        closed = {each for each in self._connections if each.closed}
-        return {self._connections.pop(each) for each in closed}
-
-    def close(self) -> None:
-        """End the thread and close the connections, whatever the code is doing."""
-        self.dismissed = True
-        try:
-            if self.running:
-                # It is parked nowhere; the exception reaches it between two of its instructions.
-                ident = ctypes.c_ulong(self._thread.ident or 0)
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Dismissed))
-                self._await_parked()
-            if not self.done:
-                self.resume(None, Dismissed())
-        except Stuck:
-            return  # a daemon, which ends with the process
+        give_up = time.monotonic() + seconds
         self._work = None
         self._may_go.release()
-        self.engine.dispose()
-        for connection in self._connections:
-            connection.close()
+        while self._thread.is_alive() and time.monotonic() < give_up:
+            if not self.done:
+                self._tell()
+            self._thread.join(TELL_SECONDS)
+        self.signal.close()
+        self._said.close()
 
-    @property
-    def pids(self) -> list[int]:
-        """The server processes of its open connections."""
-        return [pid for each, pid in self._connections.items() if not each.closed]
-
-    def _resume(self) -> None:
-        self.running = True
-        self._may_go.release()
-        self._await_parked()
-
-    def _await_parked(self) -> None:
-        if not self._has_parked.acquire(timeout=self._guard):
-            raise Stuck(self.number)
-        self.running = False
-
-    def _park(self, turn: Turn) -> Any:  # noqa: ANN401 - psycopg's
-        """Wait for the turn; runs in the client's thread."""
-        self._connections[turn.connection] = turn.pid
-        turn.client = self.number
-        if self.dismissed:
-            if turn.kind == "rollback":
-                return turn.connection.drive(turn)
-            raise Dismissed
-        if self._inline(turn):
-            value = turn.connection.drive(turn)
-            turn.result = turn.cursor.pgresult if turn.cursor else None
-            return value
-        self.turn = turn
-        self._has_parked.release()
-        self._may_go.acquire()
-        value, error = self._reply
-        if error is not None:
-            raise error
-        return value
+    def _tell(self) -> None:
+        # It reaches the thread between two of its instructions.
+        ident = ctypes.c_ulong(self._thread.ident or 0)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Dismissed))
 
     def _run(self) -> None:
-        # An exception that was sent to code which then ended by itself arrives late.
-        with suppress(Dismissed):
-            self._work_on()
-
-    def _work_on(self) -> None:
-        while True:
-            self._may_go.acquire()
-            if self._work is None:
-                return
-            try:
-                self.answer = self._work()
-            except BaseException as failure:  # noqa: BLE001 - code under test may raise anything
-                self.failure = failure
-            self.turn, self.done = None, True
-            self._has_parked.release()
+        with suppress(Dismissed, OSError):
+            while True:
+                self._may_go.acquire()
+                if self._work is None:
+                    return
+                try:
+                    self.answer = self._work()
+                except BaseException as failure:  # noqa: BLE001 - code may raise anything
+                    self.failure = failure
+                self._said.send(b".")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Watched(psycopg.Cursor[Any]):
-    """A cursor of somebody's own, as tracing brings one."""
-
-
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Desk]:
     """Open a desk with the default strategy."""
@@ -32,11 +28,10 @@ def desk() -> Iterator[Desk]:
         yield opened
 
 
-@pytest.fixture(params=["short way", "long way"])
-def engine(desk: Desk, request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Make an engine whose sessions take one of the ways."""
-    options = {"cursor_factory": Watched} if request.param == "long way" else {}
-    made = create_engine(desk.database.url, pool_size=1, max_overflow=0, connect_args=options)
+@pytest.fixture
+def engine(desk: Desk) -> Iterator[Engine]:
+    """Make an engine with one connection."""
+    made = create_engine(desk.database.url, pool_size=1, max_overflow=0)
     yield made
     made.dispose()
 

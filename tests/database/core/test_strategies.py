@@ -3,7 +3,7 @@
 # ruff: noqa: SIM300 - expected == actual
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -31,6 +31,7 @@ from booking_core import (
 )
 from booking_core.calendar.rulebook import Rulebook
 from booking_core.database.session import Session
+from booking_core.database.wire import NOTHING, Rows, Wire
 from booking_core.errors import UnsupportedServer
 from booking_core.requests import Request, Wish
 from booking_core.strategies.transaction import BookingTransaction
@@ -71,8 +72,18 @@ class _OpenSession(Session):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection.engine, "READ COMMITTED")
-        self._wire = None
+        connection.exec_driver_sql("SELECT 1")  # psycopg begins with the first of its own
+        driver: Any = connection.connection.driver_connection
+        driver.prepare_threshold = None  # what is prepared goes when psycopg rolls back
+        self._wire = Wire(driver, connection.connection.info)
         self._connection = connection
+
+    def run(
+        self, sql: str, parameters: Mapping[str, object] = NOTHING, *, last: bool = False
+    ) -> Rows:
+        """Send a statement, and no COMMIT even with the last one."""
+        del last
+        return super().run(sql, parameters)
 
 
 def _pid(connection: Connection) -> int:
@@ -202,7 +213,7 @@ def _rivals_fate(desk: Desk, connection: Connection, request: Request) -> str:
         connection.exec_driver_sql("SET LOCAL lock_timeout = '50ms'")
         try:
             return "taken" if _claim(strategy, connection, request) is None else "free"
-        except SlotBusy:
+        except (SlotBusy, psycopg.errors.LockNotAvailable):
             return "kept out"
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != "55P03":

@@ -17,7 +17,7 @@ from experiments.sql.statements import (
     Statement,
 )
 
-TABLES = {"staff", "appointment", "claim", "service"}
+TABLES = {"staff", "appointment", "claim", "service", "note"}
 ONE_PLACE = """
     BEGIN
         PERFORM pg_advisory_lock(7265, hashtext(NEW.client_id));
@@ -48,13 +48,22 @@ class Catalogue:
 
     def _rows(self, query: str) -> list[tuple[object, ...]]:
         if "'f'" in query and "pg_constraint" in query:
-            return [("appointment", "staff"), ("claim", "staff")]
+            return [
+                ("appointment", "staff", False, False, ["id"]),
+                ("claim", "appointment", True, False, ["id"]),
+                ("note", "staff", False, True, ["id"]),
+            ]
+        if "pg_inherits" in query:
+            return [("appointment_2030", "appointment")]
+        if "pg_depend" in query:
+            return [("priced",)]
         if "prosrc" in query:
             return [
                 ("book_slot", "BEGIN INSERT INTO appointment VALUES (1); END", False),
                 ("anything", "BEGIN EXECUTE 'DROP TABLE ' || name; END", False),
                 ("plus_one", "SELECT $1 + 1", True),
                 ("one_place", ONE_PLACE, False),
+                ("anybody", "BEGIN PERFORM book_slot(1); END", False),
                 ("counted", "BEGIN UPDATE claim SET version = version + 1; END", False),
             ]
         if "pg_trigger" in query:
@@ -67,10 +76,10 @@ class Catalogue:
         if "pg_proc" in query:
             return [("pg_notify",), ("pg_advisory_lock",), ("random",)]
         if "LIKE" in query:
-            return [("pg_locks",)]
+            return [("pg_locks",)] if "<> 'r'" in query else [("pg_type",)]
         if "'v'" in query:
             return [("report",)]
-        return [(name,) for name in TABLES]
+        return [(name,) for name in (*TABLES, "appointment_2030")]
 
 
 @pytest.fixture
@@ -258,6 +267,38 @@ def test_functions_are_looked_up(read: Recogniser) -> None:
     assert read("SELECT plus_one(id) FROM staff").only_reads
 
 
+def test_what_a_function_calls_is_followed(read: Recogniser) -> None:
+    """Who writes through somebody else's function writes all the same."""
+    assert read("SELECT anybody()").writes == {"appointment": {ALL}}
+
+
+def test_a_partition_is_its_table(read: Recogniser) -> None:
+    """Who reads a part sees what is written to the whole."""
+    assert read("SELECT id FROM appointment_2030").tables == {"appointment"}
+    assert "appointment" in read("INSERT INTO appointment_2030 VALUES (1)").writes
+
+
+def test_what_foreign_keys_change_is_written(read: Recogniser) -> None:
+    """ON DELETE CASCADE and ON UPDATE CASCADE write tables that no statement names."""
+    assert read("DELETE FROM appointment").writes.keys() == {"appointment", "claim"}
+    assert read("UPDATE staff SET id = 2").writes.keys() == {"staff", "note"}
+    assert read("UPDATE staff SET calendar_version = 2").writes.keys() == {"staff"}
+
+
+def test_the_catalogue_changes_with_what_is_defined(read: Recogniser) -> None:
+    """What drivers look up is no choice, unless somebody defines something."""
+    look = read("SELECT oid FROM pg_type WHERE typname = $1")
+    assert look.only_reads
+    assert not any(look.reads(*change) for change in read("CALL something()").writes.items())
+    assert any(look.reads(*change) for change in read("CREATE TABLE a (b int)").writes.items())
+
+
+def test_names_are_read_whatever_their_case(read: Recogniser) -> None:
+    """A quoted name is a name; what calls functions of its own by itself is not recognised."""
+    assert read('SELECT 1 FROM "Appointment"').tables == {"appointment"}
+    assert not read("INSERT INTO priced VALUES (1)").recognised
+
+
 def test_what_sets_off_a_trigger_that_writes_is_not_recognised(read: Recogniser) -> None:
     """Who writes more than is told depends on everything; other columns set off nothing."""
     assert not read("INSERT INTO staff (name) VALUES ('Ada')").recognised
@@ -270,15 +311,17 @@ def test_a_trigger_that_reads_and_locks_is_followed_once_its_column_is_given(
     read: Recogniser,
 ) -> None:
     """Who has a client id meets the others through the trigger; nobody else does."""
-    insert = "INSERT INTO appointment (client_id) VALUES (%(client_id)s)"
+    insert = "INSERT INTO appointment (staff_id, client_id) SELECT f($2, 1), $1::text WHERE true"
     cancel = "UPDATE appointment SET status = 'y' WHERE id = 1"
 
-    assert not read.learn(insert, {"client_id": None})
-    assert not read.learn(cancel, {})
+    assert not read.learn(insert, [None, b"1"])
+    assert not read.learn("INSERT INTO appointment (client_id) VALUES (NULL)")
+    assert not read.learn("UPDATE appointment SET client_id = $1, status = 'x'", [None])
+    assert not read.learn(cancel)
     assert not read(insert).advisory
 
-    assert read.learn(insert, {"client_id": "somebody"})
-    assert not read.learn(insert, {"client_id": "somebody"})
+    assert read.learn(insert, [b"somebody", b"1"])
+    assert not read.learn(insert, [b"somebody", b"1"])
     for statement in map(read, (insert, cancel)):
         assert statement.recognised
         assert statement.advisory
@@ -287,7 +330,14 @@ def test_a_trigger_that_reads_and_locks_is_followed_once_its_column_is_given(
 
 @pytest.mark.parametrize(
     "sql",
-    ["INSERT INTO appointment (client_id) VALUES ('somebody')", "SELECT book_slot(1)"],
+    [
+        "INSERT INTO appointment (client_id) VALUES ('somebody')",
+        "INSERT INTO appointment VALUES (1, NULL)",
+        "INSERT INTO appointment (client_id) TABLE claim",
+        "UPDATE appointment SET client_id = 'somebody'",
+        "UPDATE appointment SET (client_id, status) = (SELECT 1, 2)",
+        "SELECT book_slot(1)",
+    ],
 )
 def test_a_column_that_may_be_given_is_reckoned_with(read: Recogniser, sql: str) -> None:
     """Rather too many schedules than one too few."""
