@@ -14,14 +14,15 @@ It is sound at the granularity of statements: the insides of the server are not 
 
 `explore` is what one calls and `replaying` its way back. `search` and `sampling` say which
 schedules are played, `independence` which of them are alike; `explorer` plays them, with `view` of
-how the clients stand and `beginning` for every run. `plays` and `calls` are what is played, a
+how the clients stand and `beginning` for every run. `plays` and `program` are what is played, a
 `campaign` counts what it showed into a `result`, and `narrate` makes a counterexample of a run.
 
 `matrix` plays many cells at once, for `evidence`, the proof; `detection` compares all methods and
 `benchmark` the speed. `hand` and `playground` are for people who try things out.
 """
 
-from experiments.explore.explore import ATTEMPTS, SEARCHES, explore, explore_calls
+from experiments.explore.explore import ATTEMPTS, SEARCHES, explore, explore_program
+from experiments.explore.program import Program
 from experiments.explore.replaying import NotReproduced, replay, replays
 from experiments.explore.result import PROPERTIES, Result
 from experiments.schedules.schedule import Counterexample, UnreadableSchedule
@@ -32,10 +33,11 @@ __all__ = [
     "SEARCHES",
     "Counterexample",
     "NotReproduced",
+    "Program",
     "Result",
     "UnreadableSchedule",
     "explore",
-    "explore_calls",
+    "explore_program",
     "replay",
     "replays",
 ]

@@ -65,14 +65,31 @@ class Campaign:
                 continue
             break
         result.varied += search.lost
-        if search.lost:
+        if search.lost > search.wayward:
             result.notes.append(
-                f"{search.lost} paths began with a decision of the server that it did not repeat"
+                f"{search.lost - search.wayward} paths began with a decision of the server that it"
+                " did not repeat"
             )
+        self._doubt(search)
         if isinstance(search, Sampled):
             result.bound = f"each run shows a fault with probability {search.bound:.2g} or more"
         if not self._explorer.deadlock_timeout_lowered and result.deadlocks:
             result.notes.append("deadlock_timeout could not be lowered: deadlocks took long")
+
+    def _doubt(self, search: Systematic | Sampled) -> None:
+        """Say what makes a search inconclusive."""
+        if search.wayward:
+            self._result.doubt(
+                f"{search.wayward} paths could not be followed again: told the same, the program"
+                " sent something else"
+            )
+        if self._result.schedules and not self._result.steps:
+            self._result.doubt(
+                "nothing was explored: not one statement that matters came through the hub; does"
+                " the program use the URL that it is given?"
+            )
+        for note in self._explorer.notes:
+            self._result.doubt(note)
 
     def _enough(self) -> bool:
         result = self._result
@@ -150,4 +167,5 @@ def counterexample(
         before=run.judgement.before,
         after=run.judgement.after,
         breaches=narrate.breaches(run),
+        stored=run.judgement.stored,
     )

@@ -1,27 +1,24 @@
-"""Explore a strategy, or any calls."""
+"""Explore a strategy, or any program."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal, LiteralString
+from typing import TYPE_CHECKING, Literal
 
-from experiments.explore.calls import CallsPlay
 from experiments.explore.campaign import Campaign, counterexample
 from experiments.explore.explorer import GUARD_SECONDS, MOST_STEPS, Explorer, Run
 from experiments.explore.plays import BookingPlay
+from experiments.explore.program import Program, ProgramPlay
 from experiments.explore.result import Result
 from experiments.explore.sampling import Sampled
 from experiments.explore.search import Systematic
 from experiments.scenes.catalogue import find_strategy
 from experiments.scenes.parameters import BadExperiment, check_words
 from experiments.scenes.shapes import SHAPES
+from experiments.schedules.schedule import PROGRAM
 from experiments.server.postgres import lent_database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from sqlalchemy import Engine
-
     from booking_core.strategies import Strategy
     from experiments.schedules.schedule import Counterexample
     from experiments.server.postgres import Database, EmbeddedServer, Server
@@ -43,6 +40,7 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
     clients: int = 2,
     search: Search = "exhaustive",
     preemptions: int = 2,
+    faults: int = 0,
     schedules: int = 500,
     depth: int = 3,
     seed: int = 1,
@@ -64,6 +62,9 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
         search: `exhaustive`: every schedule. `reduced`: one of each kind. `bounded`: those with
             a few preemptions. `sampled`: some drawn at random.
         preemptions: How many a bounded search allows.
+        faults: How many things may go wrong in a schedule, anywhere: a connection breaks, an answer
+            is lost, the server ends a session. Bookings then have keys, and are asked for again
+            until their clients know what came of them.
         schedules: How many a sampled search draws.
         depth: How many steps in a certain order a fault may need that a sampled search is to find.
         seed: What a sampled search draws depends on.
@@ -97,6 +98,7 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
             SHAPES[shape].scene(clients),
             attempts=attempts,
             backstop=backstop,
+            persistent=faults > 0,
         )
         result.attempts, result.attempts_bounded = play.attempts, play.bounded
         with Explorer(
@@ -115,63 +117,81 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
                         explorer,
                         reduce=search == "reduced",
                         preemptions=preemptions if search == "bounded" else None,
+                        faults=faults,
                     )
                 ),
                 progress=progress,
             )
-            if search == "bounded":
-                result.bound = f"{preemptions} preemptions"
+            result.bound = result.bound or _bound(search, preemptions, faults)
     result.seconds = time.perf_counter() - started
     return result
 
 
-def explore_calls(  # noqa: PLR0913 - an experiment has as many parameters
-    calls: Sequence[Callable[[Engine], object]],
+def explore_program(  # noqa: PLR0913 - an experiment has as many parameters
+    program: Program,
     *,
-    setup: str,
-    table: LiteralString,
-    check: Callable[[list[object], list[tuple[object, ...]]], str | None],
-    name: str = "calls",
     search: Search = "exhaustive",
     preemptions: int = 2,
+    faults: int = 0,
     limit: int = LIMIT,
+    stop_at_first: bool = False,
     guard_seconds: float = GUARD_SECONDS,
     most_steps: int = MOST_STEPS,
     on: Server | EmbeddedServer | Database | None = None,
+    progress: bool = False,
 ) -> Result:
-    """Play the schedules of any calls: SQLAlchemy, its ORM, or plain psycopg.
+    """Play the schedules of somebody's program: any schema, any language, any driver.
 
     Args:
-        calls: Each client's code, given an engine; `engine.raw_connection()` is psycopg's.
-        setup: SQL that makes the tables and the rows with which every run begins.
-        table: The table that is put back after each run; it has a serial `id`.
-        check: Given what the calls returned (or raised) and the table's rows in the order of
-            their ids, says what is wrong, or None.
-        name: What to call it.
+        program: Its clients, its set-up, and what must never be.
         search: As for `explore`, but not sampled.
         preemptions: How many a bounded search allows.
+        faults: How many things may go wrong in a schedule, anywhere: a connection breaks, an answer
+            is lost, the server ends a session.
         limit: Schedules after which the search ends, incomplete.
+        stop_at_first: Whether to end at the first counterexample.
         guard_seconds: How long one step may take that nobody blocks.
         most_steps: Steps after which a client is taken not to end.
         on: Which server, or an empty database; the process's own server if left out.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        BadExperiment: The set-up fails, or an invariant can't be asked or is broken by it.
+        ProgramError: A program can't be started.
     """
-    result = Result(name, "calls", len(calls), search)
+    check_words("search", [search], [each for each in SEARCHES if each != "sampled"])
+    result = Result(program.name, PROGRAM, len(program.clients), search)
     started = time.perf_counter()
     with lent_database(on) as database:
-        play = CallsPlay(calls, setup, table, check)
+        play = ProgramPlay(program, database)
         with Explorer(
             database, play, guard_seconds=guard_seconds, most_steps=most_steps
         ) as explorer:
-
-            def written(run: Run) -> Counterexample:
-                return counterexample(run, result, explorer, None, None)
-
-            Campaign(explorer, result, written, limit, stop_at_first=False).run(
+            Campaign(
+                explorer,
+                result,
+                lambda run: counterexample(run, result, explorer, None, None),
+                limit,
+                stop_at_first=stop_at_first,
+            ).run(
                 lambda: Systematic(
                     explorer,
                     reduce=search == "reduced",
                     preemptions=preemptions if search == "bounded" else None,
-                )
+                    faults=faults,
+                ),
+                progress=progress,
             )
+            result.bound = _bound(search, preemptions, faults)
+    if play.all_failed:
+        result.doubt(f"every client failed in every schedule: {'; '.join(sorted(play.failures))}")
     result.seconds = time.perf_counter() - started
     return result
+
+
+def _bound(search: Search, preemptions: int, faults: int) -> str:
+    """Say within which bound a search was to be complete."""
+    bounds = [f"{preemptions} preemptions"] if search == "bounded" else []
+    if faults:
+        bounds.append(f"at most {faults} fault{'s' if faults > 1 else ''}")
+    return ", ".join(bounds)

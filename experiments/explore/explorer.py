@@ -16,26 +16,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
-from sqlalchemy import create_engine
 
 from experiments.explore.plays import Ending, Judgement, Play
 from experiments.server.connection import connect
-from experiments.sql.recogniser import Recogniser
+from experiments.sql.recogniser import CATALOGUE, Recogniser
+from experiments.sql.statements import ALL
 from experiments.sql.written import Written
 from experiments.steer.blockers import Blockers
 from experiments.steer.clients import Client, Stuck
 from experiments.steer.hub import Hub
-from experiments.steer.turns import DEADLOCK, Turns
+from experiments.steer.turns import DEADLOCK, Move, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import sqlalchemy
-
     from experiments.server.postgres import Database
     from experiments.steer.turn import Turn
 
-    Chooser = Callable[[Turns], int | None]
+    Chooser = Callable[[Turns], Move | None]
 
 MOST_STEPS = 200
 """Steps after which a client is taken not to end."""
@@ -74,9 +72,9 @@ class Run:
     broken: str = ""
 
     @property
-    def choices(self) -> tuple[int, ...]:
-        """Whose step was let through at each choice."""
-        return tuple(turn.client for turn in self.turns if not turn.background)
+    def choices(self) -> tuple[Move, ...]:
+        """What was chosen each time."""
+        return tuple(Move(turn.client, turn.fault) for turn in self.turns if not turn.background)
 
     @property
     def deadlocks(self) -> int:
@@ -119,7 +117,6 @@ class Explorer:
         self._idle: dict[int, bool] = {}
         self._noted: list[int] = []
         self._clients: list[Client] = []
-        self._engines: list[sqlalchemy.Engine] = []
         self._works: list[Callable[[], Any]] = []
         self._hub: Hub
         self._turns: Turns
@@ -150,11 +147,10 @@ class Explorer:
                 {"deadlock_timeout": DEADLOCK_TIMEOUT} if self.deadlock_timeout_lowered else {}
             )
             self._blockers = Blockers(self._open.enter_context(connect(self._database.url)))
-            self._hub = Hub(self._database.url, self._settings, self._judge)
+            self._hub = Hub(self._database.url, self._settings, self._judge, self.play.background)
             self._open.callback(self._hub.close)
-            urls = [self._hub.gate(client) for client in range(self.play.clients)]
-            self._engines = [create_engine(url, pool_size=1, max_overflow=20) for url in urls]
-            self._works = self.play.works(self._engines)
+            self._works = self.play.enter(self._hub)
+            self._open.callback(self.play.leave)
             self._hire()
             self._open = self._open.pop_all()
         self._rehearse()
@@ -164,16 +160,30 @@ class Explorer:
         for one in list(self._hub.conversations):
             self._hub.drop(one)
         self._dismiss_all()
-        for engine in self._engines:
-            engine.dispose()
         self._open.close()
 
-    def run(self, choose: Chooser) -> Run:
+    @property
+    def notes(self) -> list[str]:
+        """What was seen that makes a search inconclusive."""
+        notes = []
+        if self._hub.together:
+            notes.append(
+                "a client had two statements under way at once: of their orders one was played"
+            )
+        if ALL in self._written.columns.get(CATALOGUE, ()):
+            notes.append(
+                "tables or functions were defined while it ran; that is not undone between"
+                " schedules"
+            )
+        return notes
+
+    def run(self, choose: Chooser, only: int | None = None) -> Run:
         """Play one schedule.
 
         Args:
-            choose: Called at each choice with the turns; returns whose step is let through, or
-                None to end the run at once.
+            choose: Called at each choice with the turns; returns what is done next, or None to end
+                the run at once.
+            only: The one client who takes part; all do if left out.
 
         Raises:
             Learnt: More is written than was thought.
@@ -181,23 +191,31 @@ class Explorer:
         turns, broken = self._turns, ""
         steps = [0] * self.play.clients
         self._noted = [0] * self.play.clients
+        works = {
+            client.number: work
+            for client, work in zip(self._clients, self._works, strict=True)
+            if only in (None, client.number)
+        }
+        for client in self._clients:
+            client.sit_out()
         try:
-            turns.begin(self._works)
+            turns.begin(works)
             while turns.ready:
-                client = choose(turns)
-                if client is None:
+                move = choose(turns)
+                if move is None:
                     break
-                steps[client] += 1
-                if steps[client] > self._most_steps:
-                    broken = f"client {client} sent more than {self._most_steps} statements"
+                steps[move.client] += 1
+                if steps[move.client] > self._most_steps:
+                    broken = f"client {move.client} sent more than {self._most_steps} statements"
                     break
-                turns.grant(client)
+                turns.grant(move)
         except Stuck as error:
             broken = str(error)
         taken = turns.taken
         self._tidy()
         endings = [self._ending(client, taken) for client in self._clients]
-        judgement = self.play.close_run(endings)
+        written = {table for turn in taken if turn.statement for table in turn.statement.writes}
+        judgement = self.play.close_run(endings, written)
         if self._learnt:
             self._learnt = False
             raise Learnt
@@ -217,13 +235,14 @@ class Explorer:
                 one.unlock()
         self._learnt |= not failed <= self._hub.known.loud
         self._hub.known.loud |= failed
+        self._turns.await_ends(self._guard)
         if any(not client.done for client in self._clients):
             # Somebody is stuck, or waits for ever: start again with other clients.
+            self.play.abort()
             self._dismiss_all()
             self._hire()
             ended.update(range(self.play.clients))
-        for client in ended:
-            self._engines[client].dispose()
+        self.play.renew(ended)
 
     def _ending(self, client: Client, taken: list[Turn]) -> Ending:
         own = [
@@ -240,13 +259,19 @@ class Explorer:
         )
 
     def _rehearse(self) -> None:
-        """Open and warm connections, and learn what is written, one client after the other."""
-        for first in range(self.play.clients):
+        """Open and warm connections, and learn what is written, one client after the other.
+
+        At first one by one: a client that stops while it holds a lock of its program's, for the
+        first connection of all, would stop the others.
+        """
+        alone = range(self.play.clients)
+        for first, only in [*((each, each) for each in alone), *((each, None) for each in alone)]:
             for _ in range(2):
                 try:
-                    self.run(partial(in_order, first=first))
+                    self.run(partial(in_order, first=first), only)
                 except Learnt:
                     continue
+                break
 
     def _judge(self, turn: Turn) -> None:
         """Say of a step whether it commutes with every other, so that it is no choice."""
@@ -283,7 +308,7 @@ class Explorer:
             client.close(self._guard)
 
 
-def in_order(turns: Turns, first: int = 0) -> int:
+def in_order(turns: Turns, first: int = 0) -> Move:
     """Let one client run until it waits or is done, then the next."""
     count = 1 + max(turns.ready)
-    return min(turns.ready, key=lambda client: (client - first) % count)
+    return Move(min(turns.ready, key=lambda client: (client - first) % count))

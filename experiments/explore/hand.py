@@ -30,6 +30,7 @@ from experiments.scenes.shapes import SHAPES
 from experiments.schedules import labels
 from experiments.server.connection import connect
 from experiments.server.postgres import fresh_database
+from experiments.steer.turns import Move
 
 if TYPE_CHECKING:
     from booking_core.strategies import Strategy
@@ -82,7 +83,7 @@ class Hand:
         self._failure: BaseException | None = None
         self._turns: Turns | None = None
         self._asked: queue.Queue[Turns | None] = queue.Queue()
-        self._chosen: queue.Queue[int | None] = queue.Queue()
+        self._chosen: queue.Queue[Move | None] = queue.Queue()
         with ExitStack() as opening:
             database = opening.enter_context(fresh_database())
             play = BookingPlay(
@@ -123,7 +124,7 @@ class Hand:
         if client not in self._turns.ready:
             return self.look(f"{name} is done.")
         taken, before = self._turns.taken, len(self._turns.taken)
-        self._chosen.put(client)
+        self._chosen.put(Move(client))
         self._await()
         steps = _steps(taken)
         happened = [
@@ -191,7 +192,7 @@ class Hand:
             self._failure = failure
         self._asked.put(None)
 
-    def _choose(self, turns: Turns) -> int | None:
+    def _choose(self, turns: Turns) -> Move | None:
         self._asked.put(turns)
         return self._chosen.get()
 

@@ -167,6 +167,11 @@ class Ledger:
         if turn.statement.serializable:
             held.level = "SERIALIZABLE"
 
+    def forget(self, client: int) -> None:
+        """Take account of a fault: the client's transaction is undone."""
+        self._seen.add(client)
+        self._held[client] = _Held()
+
     def settle(self, turn: Turn) -> None:
         """Take account of a step's error: the transaction's locks are gone."""
         if turn.error is not None and turn.client in self._held:

@@ -44,7 +44,7 @@ def breaches(run: Run) -> tuple[Breach, ...]:
                 )
                 found.append(Breach(name, step, words))
         else:
-            words = _WORDS.get(name, name)
+            words = judgement.explained.get(name) or _WORDS.get(name, name)
             found.append(Breach(name, end, words if times == 1 else f"{times} times: {words}"))
     return tuple(found)
 
@@ -62,6 +62,7 @@ def _step(turn: Turn) -> Step:
         answered_at=turn.answered_at,
         server_decided=turn.server_decided,
         background=turn.background,
+        fault=turn.fault,
     )
 
 

@@ -8,11 +8,13 @@ back with one round trip, the same one that brings the rows of the run before.
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
+
+from sqlalchemy import create_engine
 
 from experiments.explore.beginning import Beginning
 from experiments.judge import history
@@ -24,14 +26,19 @@ from experiments.scenes.stage import Stage
 from experiments.schedules.schedule import ClientReply, StoredRow, double_bookings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Collection, Hashable, Sequence
 
     import psycopg
     from sqlalchemy import Engine
 
+    from booking_core.booking import BookingService
     from booking_core.strategies import Strategy
     from experiments.scenes.shapes import Call, Scene
+    from experiments.steer.hub import Hub
 
+UNCERTAIN = ("unknown", "unavailable")
+PATIENCE = 5
+"""How often a persistent client asks."""
 THROUGH = ("booked", "conflict", "cancelled")
 
 
@@ -65,6 +72,8 @@ class Judgement:
         after: The rows at the end.
         words: What each client was told, in a word.
         attempts: How many tries each client had.
+        explained: What is wrong, in words, where the names of the faults don't tell.
+        stored: What is stored in the end, in words, where that is no appointments.
     """
 
     faults: dict[str, int]
@@ -74,23 +83,38 @@ class Judgement:
     after: tuple[StoredRow, ...] = ()
     words: tuple[str, ...] = ()
     attempts: tuple[int, ...] = ()
+    explained: dict[str, str] = field(default_factory=dict)
+    stored: tuple[str, ...] = ()
 
 
 class Play(Protocol):
     """What the explorer needs of a play."""
 
     clients: int
-
-    def works(self, engines: Sequence[Engine]) -> list[Callable[[], Any]]:
-        """Return the clients' code, given their connections."""
-        ...
+    background: str | None
 
     def open(self, connection: psycopg.Connection) -> None:
         """Remember how every run begins."""
         ...
 
-    def close_run(self, endings: Sequence[Ending]) -> Judgement:
+    def enter(self, hub: Hub) -> list[Callable[[], Any]]:
+        """Return the clients' code, which connects through the hub."""
+        ...
+
+    def renew(self, clients: Collection[int]) -> None:
+        """Some clients' connections were ended: let them begin the next run with new ones."""
+        ...
+
+    def close_run(self, endings: Sequence[Ending], written: Collection[str]) -> Judgement:
         """Judge a run, and leave everything as it was at the beginning."""
+        ...
+
+    def abort(self) -> None:
+        """End the programs that the clients run in, whatever they are doing."""
+        ...
+
+    def leave(self) -> None:
+        """Let go of everything that connects."""
         ...
 
 
@@ -110,7 +134,11 @@ class BookingPlay(Stage):
         attempts: How many tries a request has at most.
         backstop: Whether the exclusion constraint stands behind the strategy.
         seed: For whatever the service draws at random.
+        persistent: Whether each booking has a key of its own, and is asked for again with it as
+            long as its client doesn't know what came of it.
     """
+
+    background: str | None = None
 
     def __init__(  # noqa: PLR0913 - a play has as many parts
         self,
@@ -121,28 +149,37 @@ class BookingPlay(Stage):
         attempts: int,
         backstop: bool | None = None,
         seed: int = 1,
+        persistent: bool = False,
     ) -> None:
         self.bounded = attempts < strategy.retry.attempts
         self.attempts = min(attempts, strategy.retry.attempts)
         limited = copy.copy(strategy)
         limited.retry = replace(strategy.retry, attempts=self.attempts)
+        if persistent:
+            scene = replace(scene, calls=[_keyed(*each) for each in enumerate(scene.calls)])
+        self._times = PATIENCE if persistent else 1
         super().__init__(control, limited, scene, backstop=backstop)
         self.clients = len(scene.calls)
         self._seed = seed
         self._known: dict[Hashable, Judgement] = {}
+        self._engines: list[Engine] = []
         self.reset()
 
     def open(self, connection: psycopg.Connection) -> None:
         """Remember how every run begins."""
         connection.execute("SET timezone = 'UTC'")
-        self._beginning = Beginning(connection, "appointment", _ROWS)
-        self._first = self._stored(self._beginning.put_back())
+        self._beginning = Beginning(connection)
+        self._first = self._stored(self._beginning.put_back((), _ROWS))
 
-    def works(self, engines: Sequence[Engine]) -> list[Callable[[], Answer]]:
+    def enter(self, hub: Hub) -> list[Callable[[], Answer]]:
         """Return each client's call; a pause between two tries takes no time and is no step."""
+        self._engines = [
+            create_engine(hub.gate(client), pool_size=1, max_overflow=20)
+            for client in range(self.clients)
+        ]
         return [
             partial(
-                self.perform,
+                self._ask,
                 self.service(
                     engine,
                     offers=0,
@@ -151,12 +188,32 @@ class BookingPlay(Stage):
                 ),
                 client,
             )
-            for client, engine in enumerate(engines)
+            for client, engine in enumerate(self._engines)
         ]
 
-    def close_run(self, endings: Sequence[Ending]) -> Judgement:
+    def _ask(self, service: BookingService, client: int) -> Answer:
+        """Make a client's call, again as long as it doesn't know what came of it."""
+        for _ in range(self._times):
+            answer = self.perform(service, client)
+            if answer.reply.outcome not in UNCERTAIN:
+                break
+        return answer
+
+    def renew(self, clients: Collection[int]) -> None:
+        """Forget connections that were ended."""
+        for client in clients:
+            self._engines[client].dispose()
+
+    def abort(self) -> None:
+        """Do nothing: the clients' code runs in this process."""
+
+    def leave(self) -> None:
+        """Forget all connections."""
+        self.renew(range(self.clients))
+
+    def close_run(self, endings: Sequence[Ending], written: Collection[str]) -> Judgement:
         """Judge a run, and leave everything as it was at the beginning."""
-        rows = self._beginning.put_back()
+        rows = self._beginning.put_back(written, _ROWS)
         answers = [
             ending.value
             if isinstance(ending.value, Answer)
@@ -208,10 +265,14 @@ class BookingPlay(Stage):
         self, answers: Sequence[Answer], endings: Sequence[Ending], after: Sequence[StoredRow]
     ) -> bool:
         """Whether the requests in some order would have been told the same."""
-        replies = [answer.reply for answer in answers]
+        replies = [self._first_told(answer.reply) for answer in answers]
         times = [(ending.invoked, ending.replied) for ending in endings]
         asked = operations(self.scene.calls, replies, times, self.existing)
         return linearizable(asked, self.before, {row.id: _row(row) for row in after})
+
+    def _first_told(self, reply: Reply) -> Reply:
+        """A reply without that it was given before, where that reply was lost on its way."""
+        return replace(reply, replayed=reply.replayed and self._times == 1)
 
     def _as_charged(self, answer: Answer, answers: Sequence[Answer]) -> Reply:
         """A reply as it is held against the strategy.
@@ -220,7 +281,7 @@ class BookingPlay(Stage):
         may answer `busy` may do so because of a neighbour. Neither is a lost sale as long as
         somebody got through; if nobody did, the clients only kept each other away.
         """
-        reply = answer.reply
+        reply = self._first_told(answer.reply)
         gave_up = self.bounded and answer.attempts >= self.attempts
         excused = gave_up or (reply.outcome == "busy" and self.strategy.traits.may_answer_busy)
         if reply.outcome in (*THROUGH, "invalid", "unknown") or not excused:
@@ -233,6 +294,11 @@ class BookingPlay(Stage):
             StoredRow(id_, self.staff[staff_id], who, starts.isoformat(), ends.isoformat(), *rest)
             for id_, staff_id, who, starts, ends, *rest in rows
         )
+
+
+def _keyed(client: int, call: Call) -> Call:
+    keyed = call.operation == "book" and call.key is None
+    return replace(call, key=f"key {client}") if keyed else call
 
 
 def _row(stored: StoredRow) -> Row:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from experiments.explore.campaign import counterexample as written
 from experiments.explore.explorer import Explorer
 from experiments.explore.plays import BookingPlay
+from experiments.explore.program import Program, ProgramPlay
 from experiments.explore.result import Result
 from experiments.explore.sampling import Following
 from experiments.scenes.catalogue import find_strategy
 from experiments.scenes.shapes import SHAPES
-from experiments.schedules.schedule import Counterexample
+from experiments.schedules.schedule import PROGRAM, Counterexample
 from experiments.server.postgres import lent_database
+from experiments.steer.turns import Move
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +30,14 @@ class NotReproduced(Exception):
 def replay(
     counterexample: Counterexample | str | Path,
     *,
+    program: Program | None = None,
     on: Server | EmbeddedServer | Database | None = None,
 ) -> Counterexample:
     """Play a counterexample again, and return what was seen this time.
 
     Args:
         counterexample: It, or the path of the JSON file that holds it.
+        program: The program, where it is one's counterexample.
         on: Which server, or an empty database; the process's own server if left out.
 
     Raises:
@@ -41,13 +45,14 @@ def replay(
         UnreadableSchedule: The file holds something else.
         UnknownStrategy: There is no such strategy here.
     """
-    return next(replays(counterexample, 1, on=on))
+    return next(replays(counterexample, 1, program=program, on=on))
 
 
 def replays(
     counterexample: Counterexample | str | Path,
     times: int,
     *,
+    program: Program | None = None,
     on: Server | EmbeddedServer | Database | None = None,
 ) -> Iterator[Counterexample]:
     """Play a counterexample again, several times on one stage.
@@ -55,6 +60,7 @@ def replays(
     Args:
         counterexample: It, or the path of the JSON file that holds it.
         times: How often.
+        program: The program, where it is one's counterexample.
         on: Which server, or an empty database; the process's own server if left out.
 
     Yields:
@@ -68,23 +74,30 @@ def replays(
         if isinstance(counterexample, Counterexample)
         else Counterexample.load(counterexample)
     )
-    if known.shape not in SHAPES:
+    if program is None and known.shape == PROGRAM:
+        raise NotReproduced("It is a program's: say which program.")
+    if program is None and known.shape not in SHAPES:
         raise NotReproduced(f"There is no shape {known.shape!r} to play it in.")
     result = Result(known.strategy, known.shape, known.clients, known.search)
     with lent_database(on) as database:
-        play = BookingPlay(
-            database.engine(),
-            find_strategy(known.strategy),
-            SHAPES[known.shape].scene(known.clients),
-            attempts=known.attempts,
-            backstop=known.backstop,
-        )
-        result.attempts = play.attempts
+        booking: BookingPlay | None = None
+        play: BookingPlay | ProgramPlay
+        if program is None:
+            play = booking = BookingPlay(
+                database.engine(),
+                find_strategy(known.strategy),
+                SHAPES[known.shape].scene(known.clients),
+                attempts=known.attempts,
+                backstop=known.backstop,
+            )
+            result.attempts = booking.attempts
+        else:
+            play = ProgramPlay(program, database)
         with Explorer(database, play) as explorer:
             for _ in range(times):
-                following = Following(known.choices)
+                following = Following([Move(*choice) for choice in known.choices])
                 run = explorer.run(following)
-                seen = written(run, result, explorer, play, known.backstop)
+                seen = written(run, result, explorer, booking, known.backstop)
                 if following.diverged or seen.choices != known.choices:
                     raise NotReproduced("The schedule could not be followed to its end.")
                 if {each.broke for each in seen.breaches} != {e.broke for e in known.breaches}:

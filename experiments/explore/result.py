@@ -85,6 +85,11 @@ class Result:
         for each in fields(Result):
             setattr(self, each.name, getattr(fresh, each.name))
 
+    def doubt(self, why: str) -> None:
+        """Say why nothing is proven, although nothing is left to play."""
+        self.complete = False
+        self.notes.append(why)
+
     @property
     def holds(self) -> bool:
         """Whether no schedule broke a property, and none broke the code under test."""

@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from experiments.explore.explorer import in_order
+from experiments.steer.turns import Move
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,23 +21,28 @@ class Following:
     """Makes given choices, and any where they can't be made.
 
     Args:
-        choices: Whose step is let through at each choice.
+        choices: What is done each time.
 
     Attributes:
         diverged: Whether they could not all be made, or did not suffice.
     """
 
-    def __init__(self, choices: Sequence[int]) -> None:
+    def __init__(self, choices: Sequence[Move]) -> None:
         self._left = iter(choices)
         self.diverged = False
 
-    def __call__(self, turns: Turns) -> int:
-        """Choose whose step is next."""
-        client = next(self._left, None)
-        if client is None or client not in turns.ready:
+    def __call__(self, turns: Turns) -> Move:
+        """Choose what is done next."""
+        move = next(self._left, None)
+        if move is None or not possible(move, turns):
             self.diverged = True
-            return min(turns.ready)
-        return client
+            return Move(min(turns.ready))
+        return move
+
+
+def possible(move: Move, turns: Turns) -> bool:
+    """Whether a choice can be made now."""
+    return move in turns.faults if move.fault else move.client in turns.ready
 
 
 class Sampled:
@@ -57,7 +63,7 @@ class Sampled:
     """
 
     exhausted = False
-    lost = 0
+    lost = wayward = 0
 
     def __init__(self, explorer: Explorer, *, schedules: int, seed: int, depth: int) -> None:
         self._explorer = explorer
@@ -83,18 +89,18 @@ class Sampled:
             self._steps = max(self._steps, len(run.choices))
             yield run
 
-    def _priorities(self) -> Callable[[Turns], int]:
+    def _priorities(self) -> Callable[[Turns], Move]:
         clients = list(range(self._explorer.play.clients))
         self._source.shuffle(clients)
         changes = {self._source.randrange(self._steps) for _ in range(self._depth - 1)}
         steps = count()
 
-        def choose(turns: Turns) -> int:
+        def choose(turns: Turns) -> Move:
             chosen = min(turns.ready, key=clients.index)
             if next(steps) in changes:
                 clients.remove(chosen)
                 clients.append(chosen)
                 chosen = min(turns.ready, key=clients.index)
-            return chosen
+            return Move(chosen)
 
         return choose

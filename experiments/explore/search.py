@@ -20,6 +20,8 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from experiments.explore.independence import Footprint, Ledger, independent
+from experiments.explore.sampling import possible
+from experiments.steer.turns import Move
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
 
 
 class Choice(NamedTuple):
-    """Whose step was let through, and which it was."""
+    """What was done, and which step it was."""
 
-    client: int
+    move: Move
     sql: str
 
 
@@ -44,7 +46,7 @@ class Fork:
         path: The choices that lead to it.
         asleep: Whose steps need not be tried.
         footprints: What each client's step would do, if no error came of it, and if one did.
-        tried: The clients whose steps were chosen, in this order.
+        tried: The clients whose steps were chosen, in this order. Faults depend on everything.
         failed: Of those that were played: whether an error came of it.
     """
 
@@ -54,8 +56,11 @@ class Fork:
     tried: list[int] = field(default_factory=list)
     failed: dict[int, bool] = field(default_factory=dict)
 
-    def after(self, client: int) -> frozenset[int]:
+    def after(self, move: Move) -> frozenset[int]:
         """Who sleeps after a client's step."""
+        client, fault = move
+        if fault:
+            return frozenset()
         before = self.tried[: self.tried.index(client)]
         return frozenset(
             other
@@ -74,24 +79,32 @@ class Systematic:
         explorer: Plays them.
         reduce: Whether one of each kind is enough.
         preemptions: How many are allowed; any number if left out.
+        faults: How many things may go wrong in a schedule, anywhere.
 
     Attributes:
         exhausted: Whether nothing is left to play that the explorer could decide.
-        lost: How many paths the server did not let us follow again.
+        lost: How many paths could not be followed again.
+        wayward: How many of them although the server decided nothing in them.
     """
 
     TRIES = 5  # for a path that depends on the server's decisions
 
     def __init__(
-        self, explorer: Explorer, *, reduce: bool = False, preemptions: int | None = None
+        self,
+        explorer: Explorer,
+        *,
+        reduce: bool = False,
+        preemptions: int | None = None,
+        faults: int = 0,
     ) -> None:
         self._explorer = explorer
         self._reduce = reduce
         self._most = preemptions
+        self._faults = faults
         self._number = count()
-        self._queue: list[tuple[int, int, Fork | None, int]] = [(0, 0, None, 0)]
+        self._queue: list[tuple[int, int, Fork | None, Move]] = [(0, 0, None, Move(0))]
         self.exhausted = False
-        self.lost = 0
+        self.lost = self.wayward = 0
 
     def runs(self) -> Iterator[Run | None]:
         """Play schedule after schedule.
@@ -100,14 +113,17 @@ class Systematic:
             Each run; None for one that turned out to be like an earlier one on its way.
         """
         while self._queue:
-            cost, _, fork, client = heapq.heappop(self._queue)
+            cost, _, fork, move = heapq.heappop(self._queue)
             for _ in range(self.TRIES):
-                walk = _Walk(self._explorer, fork, client, cost, reduce=self._reduce)
+                walk = _Walk(
+                    self._explorer, fork, move, cost, reduce=self._reduce, faults=self._faults
+                )
                 run = self._explorer.run(walk)
                 if not walk.diverged:
                     break
             else:
                 self.lost += 1
+                self.wayward += not any(turn.server_decided for turn in run.turns)
                 continue
             for extra, other_fork, other in walk.alternatives:
                 if self._most is None or extra <= self._most:
@@ -125,24 +141,32 @@ class _Walk:
         diverged: Whether its path could not be followed.
     """
 
-    def __init__(
-        self, explorer: Explorer, fork: Fork | None, client: int, cost: int, *, reduce: bool
+    def __init__(  # noqa: PLR0913 - all that a run depends on
+        self,
+        explorer: Explorer,
+        fork: Fork | None,
+        move: Move,
+        cost: int,
+        *,
+        reduce: bool,
+        faults: int,
     ) -> None:
         self._ledger = Ledger(explorer.references, explorer.default_level)
         self._reduce = reduce
         self._fork = fork
-        self._new = client
+        self._new = move
+        self._faults = faults
         self._cost = cost
         self._path: list[Choice] = []
         self._asleep: frozenset[int] = frozenset()
         self._last: Turn | None = None
         self._pending: list[tuple[Fork, int]] = []
-        self.alternatives: list[tuple[int, Fork, int]] = []
+        self.alternatives: list[tuple[int, Fork, Move]] = []
         self.cut = False
         self.diverged = False
 
-    def __call__(self, turns: Turns) -> int:
-        """Choose whose step is next."""
+    def __call__(self, turns: Turns) -> Move:
+        """Choose what is done next."""
         self._settle()
         ready = turns.ready
         if self.cut or self.diverged:
@@ -153,31 +177,31 @@ class _Walk:
             return self._follow(turns, self._fork, position)
         awake = [client for client in ready if client not in self._asleep]
         if not awake:
+            if faults := self._possible_faults(turns):
+                self._offer(Fork(tuple(self._path), self._asleep), faults, interrupted=-1)
             self.cut = True
             return self._note(turns, _going_on(ready, self._last))
         return self._note(turns, self._branch(turns, awake))
 
-    def _follow(self, turns: Turns, fork: Fork, position: int) -> int:
-        if position == len(fork.path):
-            client = self._new
-            self._pending.append((fork, client))
-        else:
-            client = fork.path[position].client
-        turn = turns.ready.get(client)
-        expected = fork.path[position].sql if position < len(fork.path) else None
-        if turn is None or expected not in (None, turn.sql):
+    def _follow(self, turns: Turns, fork: Fork, position: int) -> Move:
+        known = fork.path[position] if position < len(fork.path) else None
+        move = known.move if known else self._new
+        if not possible(move, turns) or (known and known.sql != _sql(turns, move)):
             self.diverged = True
             return self._note(turns, _going_on(turns.ready, self._last))
-        if position == len(fork.path):
-            self._asleep = fork.after(client) if self._reduce else frozenset()
-        return self._note(turns, client)
+        if known is None:
+            self._asleep = fork.after(move) if self._reduce else frozenset()
+            if not move.fault:
+                self._pending.append((fork, move.client))
+        return self._note(turns, move)
 
-    def _branch(self, turns: Turns, awake: list[int]) -> int:
+    def _branch(self, turns: Turns, awake: list[int]) -> Move:
         ready = turns.ready
         current = self._last.client if self._last else -1
         client = current if current in awake else awake[0]
         interrupts = current in ready
-        if len(awake) > 1 or self._asleep:
+        faults = self._possible_faults(turns)
+        if len(awake) > 1 or self._asleep or faults:
             fork = Fork(tuple(self._path), self._asleep)
             if self._reduce:
                 waiting = [turn for turn in turns.flying if turn.client in turns.waiting]
@@ -190,20 +214,34 @@ class _Walk:
                 }
             fork.tried = [client, *(each for each in awake if each != client)]
             for other in fork.tried[1:]:
-                self.alternatives.append((self._cost + interrupts, fork, other))
+                self.alternatives.append((self._cost + interrupts, fork, Move(other)))
+            self._offer(fork, faults, interrupted=current if interrupts else -1)
             if self._reduce:
-                self._asleep = fork.after(client)
+                self._asleep = fork.after(Move(client))
                 self._pending.append((fork, client))
         self._cost += interrupts and client != current
-        return client
+        return Move(client)
 
-    def _note(self, turns: Turns, client: int) -> int:
-        turn = turns.ready[client]
-        if self._reduce:
-            self._ledger.note(turn)
-        self._path.append(Choice(client, turn.sql))
+    def _possible_faults(self, turns: Turns) -> list[Move]:
+        met = sum(bool(choice.move.fault) for choice in self._path)
+        return turns.faults if met < self._faults else []
+
+    def _offer(self, fork: Fork, faults: list[Move], *, interrupted: int) -> None:
+        """Have things go wrong here too, in runs of their own."""
+        for fault in faults:
+            passed_over = interrupted not in (-1, fault.client)
+            self.alternatives.append((self._cost + passed_over, fork, fault))
+
+    def _note(self, turns: Turns, move: Move) -> Move:
+        turn = turns.ready.get(move.client)
+        if self._reduce and turn is not None:
+            if move.fault:
+                self._ledger.forget(move.client)
+            else:
+                self._ledger.note(turn)
+        self._path.append(Choice(move, _sql(turns, move)))
         self._last = turn
-        return client
+        return move
 
     def _settle(self) -> None:
         """Take account of what came of the step before, now that it is known."""
@@ -215,5 +253,10 @@ class _Walk:
         self._pending.clear()
 
 
-def _going_on(ready: dict[int, Turn], last: Turn | None) -> int:
-    return last.client if last and last.client in ready else min(ready)
+def _sql(turns: Turns, move: Move) -> str:
+    turn = turns.ready.get(move.client)
+    return turn.sql if turn else ""
+
+
+def _going_on(ready: dict[int, Turn], last: Turn | None) -> Move:
+    return Move(last.client if last and last.client in ready else min(ready))

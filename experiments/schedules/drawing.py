@@ -11,7 +11,7 @@ Everything is placed in inches, so that a picture grows with its schedule and te
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from textwrap import fill
+from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -20,7 +20,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from experiments.scenes.shapes import SHAPES
 from experiments.schedules import labels
-from experiments.schedules.schedule import double_bookings
+from experiments.schedules.schedule import PROGRAM, double_bookings
 from experiments.schedules.transcript import chosen
 from experiments.show.figures import BLUE, GREEN, GREY, HELD, INK, ORANGE, SKY, STYLE, VERMILION
 
@@ -66,7 +66,8 @@ class _Picture:
             (row for row in found.after if row.status == "confirmed"),
             key=lambda row: (row.staff, row.starts, row.id),
         )
-        height = self._end + REPLY + 0.35 + STORED * max(len(self._stored), 1) + FOOT
+        stored = max(len(self._stored), len(found.stored) / 2, 1)
+        height = self._end + REPLY + 0.35 + STORED * stored + FOOT
         with mpl.rc_context(STYLE):
             self.figure = Figure(figsize=(self._width, height))
             self._axis: Axes = self.figure.add_axes((0, 0, 1, 1))
@@ -114,8 +115,9 @@ class _Picture:
         self._text(MARGIN, 0.28, title or f"{found.strategy}: {shape}", fontsize=12, weight="bold")
         for reply in found.replies:
             left = self._left(reply.client)
+            asks = shorten(f"asks: {reply.asked}", int(LANE / LETTER), placeholder=" …")
             self._text(left, 0.72, labels.client(reply.client), fontsize=12, weight="bold")
-            self._text(left + 0.38, 0.72, f"asks: {reply.asked}", fontsize=NORMAL)
+            self._text(left + 0.38, 0.72, asks, fontsize=NORMAL)
         self._axis.add_patch(
             FancyArrowPatch(
                 (MARGIN + 0.06, HEAD - 0.25), (MARGIN + 0.06, self._end),
@@ -227,6 +229,11 @@ class _Picture:
         """Draw the appointments that were left, each where it lies on the day."""
         top, left = self._end + REPLY, self._left(0)
         self._text(left, top, "What is stored in the end", fontsize=NORMAL, weight="bold")
+        if self._found.shape == PROGRAM:
+            for number, written in enumerate(self._found.stored or ("nothing",)):
+                words = shorten(written, int((self._width - left) / LETTER), placeholder=" …")
+                self._text(left, top + 0.3 + number * STORED / 2, words, fontsize=SMALL)
+            return
         if not self._stored:
             self._text(left, top + 0.3, "no appointment", fontsize=SMALL)
             return

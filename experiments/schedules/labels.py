@@ -90,8 +90,23 @@ def worded(sql: str) -> str:
     return shorten(text, LONGEST, placeholder=" …")
 
 
+FAULTS = {
+    "cut": "the connection breaks before it is sent",
+    "lost answer": "it is executed, and its answer is lost",
+    "ended": "the server ends the session before it",
+    "ended while waiting": "the server ends the session that waits",
+}
+
+
+def fault(step: Step) -> str:
+    """Say what goes wrong with a step; empty where nothing does."""
+    return FAULTS.get(step.fault, step.fault)
+
+
 def outcome(step: Step) -> str:
     """Say what came of a step; empty where its action says it all."""
+    if step.fault:
+        return f"⚡ {fault(step)}"
     if step.error:
         return ERRORS.get(step.error, f"error {step.error}")
     if step.kind != "statement":

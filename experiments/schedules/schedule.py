@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 """The version of the JSON; it changes when older files can't be read any more."""
 
+PROGRAM = "program"
+"""Stands for the shape where what was explored is no strategy, but somebody's program."""
+
 Kind = Literal["statement", "commit", "rollback"]
 
 
@@ -53,6 +56,7 @@ class Step:
             server's decision and may vary.
         background: Whether it reads only what nobody writes. Such a step commutes with every
             other; it is let through as soon as it comes and is no choice of the schedule.
+        fault: What went wrong with it, as a name of `experiments.schedules.labels.FAULTS`.
     """
 
     client: int
@@ -66,6 +70,7 @@ class Step:
     answered_at: int | None = None
     server_decided: bool = False
     background: bool = False
+    fault: str = ""
 
     @property
     def waited(self) -> bool:
@@ -164,6 +169,7 @@ class Counterexample:
         after: The rows with which it ended.
         breaches: What broke.
         varied: Whether repeating the schedule gave other outcomes too.
+        stored: What was stored in the end, in words, where that is no appointments.
     """
 
     strategy: str
@@ -180,11 +186,12 @@ class Counterexample:
     after: tuple[StoredRow, ...]
     breaches: tuple[Breach, ...]
     varied: bool = False
+    stored: tuple[str, ...] = ()
 
     @property
-    def choices(self) -> tuple[int, ...]:
-        """Whose step was let through at each choice: all that a replay has to follow."""
-        return tuple(step.client for step in self.steps if not step.background)
+    def choices(self) -> tuple[tuple[int, str], ...]:
+        """Whose step was taken each time, and its fault: all that a replay has to follow."""
+        return tuple((step.client, step.fault) for step in self.steps if not step.background)
 
     @property
     def preemptions(self) -> int:
@@ -199,7 +206,14 @@ class Counterexample:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, as they are written to JSON."""
-        return {"format": FORMAT, **asdict(self)}
+        values = {"format": FORMAT, **asdict(self)}
+        # What came later is left out where there is nothing to say, as in older files.
+        for step in values["steps"]:
+            if not step["fault"]:
+                del step["fault"]
+        if not self.stored:
+            del values["stored"]
+        return values
 
     def to_json(self) -> str:
         """Return it as JSON, one that people can read."""
@@ -239,6 +253,7 @@ class Counterexample:
                     "replies": tuple(ClientReply(**reply) for reply in rest["replies"]),
                     "before": tuple(StoredRow(**row) for row in rest["before"]),
                     "after": tuple(StoredRow(**row) for row in rest["after"]),
+                    "stored": tuple(rest.get("stored", ())),
                     "breaches": tuple(Breach(**breach) for breach in rest["breaches"]),
                 }
             )

@@ -16,6 +16,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from experiments.schedules import labels
+from experiments.schedules.schedule import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,13 +83,14 @@ def chosen(found: Counterexample) -> list[tuple[int, Step]]:
 
 def _head(found: Counterexample) -> Iterator[str]:
     version = f"{found.server_version // 10000}.{found.server_version % 10000}"
-    yield (
-        f"-- Strategy {found.strategy}, shape {found.shape}, {found.clients} clients,"
-        f" {found.isolation}, PostgreSQL {version}"
-    )
+    what = f"Strategy {found.strategy}, shape {found.shape}"
+    if found.shape == PROGRAM:
+        what = f"The program {found.strategy}"
+    yield f"-- {what}, {found.clients} clients, {found.isolation}, PostgreSQL {version}"
     for reply in found.replies:
         yield f"-- {labels.client(reply.client)} asks: {reply.asked}"
-    yield from _rows("Before", found.before)
+    if found.shape != PROGRAM:
+        yield from _rows("Before", found.before)
 
 
 def _body(found: Counterexample) -> Iterator[str]:
@@ -105,6 +107,9 @@ def _step(number: int, step: Step, found: Counterexample) -> Iterator[str]:
     name = labels.client(step.client)
     if step.begin:
         yield f"{step.begin}; -- {name}"
+    if step.fault:
+        yield f"-- {name}, {labels.fault(step)}: {statement(step.sql)}"
+        return
     blocks = f", BLOCKS: waits for {labels.clients(step.waited_for)}" if step.waited else ""
     yield f"{statement(step.sql)}; -- {name}{blocks}"
     if step.answered_at == number and step.kind == "statement":
@@ -125,7 +130,10 @@ def _answer(step: Step) -> str:
 def _end(found: Counterexample) -> Iterator[str]:
     for reply in found.replies:
         yield f"-- {labels.client(reply.client)} was told: {_reply(reply)}"
-    yield from _rows("After", found.after)
+    if found.shape != PROGRAM:
+        yield from _rows("After", found.after)
+    for row in found.stored:
+        yield f"-- stored: {row}"
     if found.varied:
         yield "-- Repeating this schedule gave other outcomes too."
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-_SYSTEM = ("pg_catalog", "information_schema")
+_SYSTEM = ("pg_catalog", "information_schema", "pg_toast", "beginning")
 _READING = {"select", "insert", "update", "delete", "with", "values", "table"}
 _SETTING = {"set", "show", "reset", "savepoint", "release", "begin", "start", "discard"}
 _DEFINING = {"create", "alter", "drop", "comment", "grant", "revoke"}

@@ -29,6 +29,10 @@ class Dismissed(BaseException):
     """The run is over for this client."""
 
 
+class NotPlayed(Exception):
+    """The client took no part."""
+
+
 class Stuck(Exception):
     """A client has neither sent a step nor ended in time."""
 
@@ -66,6 +70,10 @@ class Client:
         self._work, self.done = work, False
         self.answer = self.failure = None
         self._may_go.release()
+
+    def sit_out(self) -> None:
+        """Take no part in a run."""
+        self.answer, self.failure = None, NotPlayed()
 
     def hear(self) -> None:
         """Take note that the code has ended."""

@@ -12,6 +12,7 @@ a session may have changed it in any other way.
 
 from __future__ import annotations
 
+import socket
 import struct
 from collections import deque
 from contextlib import suppress
@@ -23,7 +24,6 @@ from experiments.steer.messages import SYNC, Cutter, Frames, Unit, message
 from experiments.steer.turn import LOST, Failure, Turn
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator, Sequence
 
     from experiments.schedules.schedule import Kind
@@ -92,7 +92,9 @@ class Conversation:
         session_locks: Whether it may hold locks that outlive their transaction.
         failed: The statements that were no choices and failed in a transaction.
         marked: Whether something was done to the session that would reach the next run.
-        closed: Whether it has come to its end.
+        closed: Whether the server process has come to its end.
+        leaving: Whether the client has gone, or has said that it will.
+        loses: Whether the connection breaks before the next answer arrives.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Conversation:
         self.head: Turn | None = None
         self.flight: Turn | None = None
         self.asks = self.session_locks = self.marked = self.closed = False
+        self.leaving = self.loses = False
         self.stepped = False  # whether it has taken a step: what came before made it ready for use
         self._known = known
         self.failed: list[str] = []
@@ -131,16 +134,17 @@ class Conversation:
     def hear(self, data: bytes) -> None:
         """Take what the client has sent; nothing at all means that it has gone."""
         if not data:
-            if self.head is not None:  # the server has not seen what was held back
-                self.head = None
-            self._queue.clear()
-            self._queue.append(Unit([message(b"X")], "terminate"))
-            self.asks = True
+            self.asks = False
+            if not self.leaving:  # the server has not seen what was held back, and never will
+                self.head, self.leaving = None, True
+                self._queue.clear()
+                self._queue.append(Unit([message(b"X")], "terminate"))
             return
         for each in self._from_client.feed(data):
             for unit in self._cutter.feed(each):
                 self._queue.append(unit)
                 self.asks = unit.asks
+                self.leaving |= unit.ends == "terminate"
 
     @property
     def open(self) -> bool:
@@ -443,6 +447,8 @@ class Conversation:
         """The server has gone."""
         self.closed = True
         self._awaited.clear()
+        self._queue.clear()
+        self.head = None
         turn, self.flight = self.flight, None
         if turn is not None and turn.error is None and turn.unit.ends != "terminate":
             turn.error = Failure(LOST, "the connection was lost")
@@ -491,6 +497,21 @@ class Conversation:
         while data := self.server.recv(PIECE):
             yield from self._from_server.feed(data)
         raise ConnectionResetError
+
+    def hang_up_on_server(self) -> None:
+        """Break the connection, and wait until the server process has let go of everything."""
+        with suppress(OSError):
+            self.server.shutdown(socket.SHUT_WR)
+            while self.server.recv(PIECE):
+                pass
+
+    def await_end(self) -> None:
+        """Take what the server says last; it has been told to end."""
+        while not self.closed:
+            try:
+                self.take(self.server.recv(PIECE))
+            except OSError:
+                self.take(b"")
 
     def delivery(self) -> bytes:
         """Return what is held back for the client, which then goes on."""

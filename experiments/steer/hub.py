@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.steer.conversation import PIECE, Conversation, ConversationError, Known
+from experiments.steer.faults import LOST_ANSWER
 from experiments.steer.messages import Frames, message, opening
 
 if TYPE_CHECKING:
@@ -147,7 +148,9 @@ class Hub:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(folder / f".s.PGSQL.{PORT}"))
         self._open(Gate(listener, owner))
-        return self._url.set(host=None, port=PORT, query=self._query() | {"host": str(folder)})
+        return self._url._replace(host=None, port=PORT).set(
+            query=self._query() | {"host": str(folder)}
+        )
 
     def loopback(self, owner: int | None) -> sqlalchemy.URL:
         """Open a gate on the loopback interface, for drivers that know only TCP."""
@@ -344,7 +347,9 @@ class Hub:
     def _from_server(self, one: Conversation) -> None:
         one.take(_received(one.server))
         if one.closed:
-            self._part(one)
+            self._forget(one.server)
+            if not one.asks:
+                self._part(one)
             return
         self._advance(one)
         if one.answered and (not one.asks or one.owner is None):  # nobody's code waits for it
@@ -368,9 +373,6 @@ class Hub:
                 one.head = turn
                 return
             one.send(turn)
-            if one.closed:
-                self._part(one)
-                return
 
     def _attributed(self, turn: Turn) -> int:
         for pattern, base in ((_CLIENT, 10), (_TRACE, 16)):
@@ -390,25 +392,65 @@ class Hub:
     def send(self, turn: Turn) -> None:
         """Let a step through."""
         one = next(one for one in self.conversations if one.head is turn)
+        one.loses = turn.fault == LOST_ANSWER
         one.send(turn)
-        if one.closed:
-            self._part(one)
-        else:
-            self._advance(one)
+        self._advance(one)
+
+    def cut(self, one: Conversation) -> None:
+        """Break a connection; its client's code goes on as soon as it notices."""
+        self._forget(one.client)
+        self._forget(one.server)
+        one.hang_up_on_server()
+        self.conversations.remove(one)
+        self.running = self.last = one.owner or 0
+        one.hang_up()
+
+    def end_session(self, one: Conversation, blockers: Blockers) -> None:
+        """Have the server end a session, whatever it does, and tell its client."""
+        blockers.end([one.pid])
+        one.await_end()
+        self.deliver(one)
+
+    def holder(self, client: int, *, waiting: bool) -> Conversation:
+        """The connection whose step a client is about to take, or in which it waits."""
+        return next(
+            one
+            for one in self.conversations
+            if one.owner == client and (one.flight if waiting else one.head)
+        )
 
     def deliver(self, one: Conversation) -> int:
         """Give a client what it has asked for, and return whose code goes on."""
         assert one.owner is not None
         self.running = self.last = owner = one.owner
-        if one.shared and one.idle:
-            one.owner = None
-        self._write(one, one.delivery())
+        if one.closed:
+            self._part(one)
+        elif one.loses:
+            self.cut(one)
+        else:
+            if one.shared and one.idle:
+                one.owner = None
+            self._write(one, one.delivery())
         return owner
 
     def _write(self, one: Conversation, data: bytes) -> None:
         # Whoever has asked takes its answer; one that doesn't is found to be stuck soon enough.
         with suppress(OSError):
             one.client.sendall(data)
+
+    def let_through(self, seconds: float) -> None:
+        """Hold nothing back for a while: nobody plays yet.
+
+        Args:
+            seconds: How long to wait for something to happen.
+        """
+        self.listen(seconds)
+        for one in list(self.conversations):
+            if one.head:
+                self.send(one.head)
+            if one.asks and (one.answered or one.closed):
+                self.deliver(one)
+        self.running = None
 
     # Ends
 

@@ -71,7 +71,7 @@ class Turn:
         answered_at: The number of the step during which the answer came.
         server_decided: Whether it let several clients go on at once.
         background: Whether it was let through without being a choice.
-        fault: What was done to it, as a name of `experiments.steer.faults.FAULTS`.
+        fault: What was done to it, as a name of `experiments.schedules.labels.FAULTS`.
     """
 
     pid: int

@@ -13,22 +13,41 @@ transaction is ended where all wait in a circle. Such steps are marked.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from experiments.steer.blockers import Blockers, in_a_circle
 from experiments.steer.clients import Client, Stuck
+from experiments.steer.faults import AT_A_STEP, CUT, ENDED, ENDED_WAITING
+from experiments.steer.messages import Unit
+from experiments.steer.turn import LOST, Failure, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from experiments.steer.hub import Hub
-    from experiments.steer.turn import Turn
 
 FIRST_LOOK = 0.0005
 """Seconds without an answer after which the server is asked who waits; they double up to..."""
 LAST_LOOK = 0.01
+LAST_SECONDS = 1.0
+"""How long a client has to come to its end, once its connections were ended."""
 DEADLOCK = "40P01"
+
+
+ADMIN_SHUTDOWN = "57P01"
+
+
+class Move(NamedTuple):
+    """A choice: whose step is taken, and what goes wrong with it.
+
+    Attributes:
+        client: Whose.
+        fault: A name of `experiments.schedules.labels.FAULTS`; empty where nothing goes wrong.
+    """
+
+    client: int
+    fault: str = ""
 
 
 class Turns:
@@ -59,14 +78,18 @@ class Turns:
         for client in clients:
             hub.watch(client.signal, lambda client=client: self._ended(client))  # type: ignore[misc]
 
-    def begin(self, works: Sequence[Callable[[], Any]]) -> None:
-        """Run every client's code up to its first step.
+    def begin(self, works: Mapping[int, Callable[[], Any]]) -> None:
+        """Run clients' code up to its first step, one after the other.
+
+        Args:
+            works: The code of each that takes part.
 
         Raises:
             Stuck: One doesn't get there.
         """
         self.taken, self.waiting, self._now = [], {}, 0
-        for client, work in zip(self._clients, works, strict=True):
+        for number, work in works.items():
+            client = self._clients[number]
             self._hub.running = self._hub.last = client.number
             client.begin(work)
             self._settle()
@@ -85,27 +108,68 @@ class Turns:
         """The steps that were sent and not yet answered."""
         return [one.flight for one in self._hub.conversations if one.flight is not None]
 
-    def grant(self, client: int) -> Turn:
+    def grant(self, move: Move) -> Turn:
         """Let a client's step through, and wait until all clients are ready, done or waiting.
+
+        Args:
+            move: Whose step, and what goes wrong with it.
 
         Raises:
             Stuck: A client's code, or the server, takes too long.
         """
-        turn = self.ready[client]
+        client, fault = move
         self._now = len(self.taken)
-        self.taken.append(turn)
         before = dict(self.waiting)
-        self._hub.send(turn)
+        one = self._hub.holder(client, waiting=fault == ENDED_WAITING)
+        if fault == ENDED_WAITING:
+            turn = Turn(one.pid, Unit([], "query"), "rollback", "ROLLBACK", client=client)
+        else:
+            assert one.head is not None
+            turn = one.head
+        turn.fault = fault
+        self.taken.append(turn)
+        if fault == CUT:
+            turn.error = Failure(LOST, "the connection broke")
+            self._hub.cut(one)
+        elif fault in (ENDED, ENDED_WAITING):
+            turn.error = Failure(ADMIN_SHUTDOWN, "terminating connection")
+            self._hub.end_session(one, self._blockers)
+        else:
+            self._hub.send(turn)
         self._settle()
         deadlock = any(each.answered_at == self._now and _deadlock(each) for each in self.taken)
         turn.server_decided = deadlock or self._several_let_go(client, before)
         return turn
+
+    @property
+    def faults(self) -> list[Move]:
+        """What could go wrong now."""
+        at_steps = [
+            Move(client, fault)
+            for client, turn in self.ready.items()
+            if turn.unit.ends != "terminate"
+            for fault in AT_A_STEP
+        ]
+        return at_steps + [Move(client, ENDED_WAITING) for client in sorted(self.waiting)]
 
     def note(self, turn: Turn) -> None:
         """Note a step that is let through without being a choice."""
         turn.background = True
         turn.answered_at = len(self.taken)
         self.taken.append(turn)
+
+    def await_ends(self, seconds: float) -> None:
+        """Let clients whose connections were ended come to their end, if they do so by themselves.
+
+        Args:
+            seconds: How long that may take.
+        """
+        give_up = time.monotonic() + min(seconds, LAST_SECONDS)
+        while not all(client.done for client in self._clients) and time.monotonic() < give_up:
+            self._hub.listen(LAST_LOOK)
+            for one in list(self._hub.conversations):
+                if one.asks or one.head:
+                    self._hub.end(one, self._blockers)
 
     def _ended(self, client: Client) -> None:
         client.hear()
@@ -193,7 +257,11 @@ class Turns:
 
     def _deliver(self) -> bool:
         """Give one client what it waits for; say whether there was one."""
-        answered = [one for one in self._hub.conversations if one.asks and one.answered]
+        answered = [
+            one
+            for one in self._hub.conversations
+            if (one.asks and (one.answered or one.closed)) or (one.loses and not one.flight)
+        ]
         if not answered:
             return False
         latest = self.taken[self._now].client if self.taken else -1

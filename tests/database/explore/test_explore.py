@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import psycopg
@@ -19,14 +19,16 @@ from booking_core.strategies.transaction import BookingTransaction
 from experiments.explore import (
     Counterexample,
     NotReproduced,
+    Program,
     Result,
     explore,
-    explore_calls,
+    explore_program,
     replay,
 )
 from experiments.explore.explore import Search
 from experiments.explore.explorer import DEADLOCK_TIMEOUT, GUARD_SECONDS
 from experiments.explore.matrix import Cell, explore_cells, frame
+from experiments.judge.invariants import Invariant
 from experiments.scenes.catalogue import find_strategy
 from experiments.scenes.exhibits import NoLock
 from experiments.server.connection import connect
@@ -49,9 +51,17 @@ def empty(database: Database) -> Empty:
     return database.clear
 
 
-def two_counted(_: list[object], rows: list[tuple[object, ...]]) -> str | None:
-    """Say whether a count was lost."""
-    return None if rows[0][1] == 2 else "lost_update"
+def calls(*clients: Callable[[Engine], object], never: str = "SELECT WHERE false") -> Program:
+    """Return functions as a program that counts."""
+    return Program(clients=clients, setup=COUNTER, never=[Invariant("lost_update", never, check)])
+
+
+def check(told: Sequence[object], rows: Sequence[tuple[object, ...]]) -> str | None:
+    """Say what is wrong once somebody has ended."""
+    return f"the counter is {rows[0][0]}" if told and rows else None
+
+
+LOST = "SELECT value FROM counter WHERE id = 1 AND value <> 2"
 
 
 @pytest.mark.parametrize(
@@ -339,9 +349,7 @@ def test_any_code_can_be_explored(
     empty: Empty, call: Callable[[Engine], object], *, right: bool
 ) -> None:
     """Plain psycopg and the ORM are steered like the booking service."""
-    result = explore_calls(
-        [call, call], setup=COUNTER, table="counter", check=two_counted, on=empty()
-    )
+    result = explore_program(calls(call, call, never=LOST), on=empty())
 
     assert result.complete
     assert result.holds == right
@@ -366,13 +374,8 @@ def lock_both(first: int, second: int) -> Callable[[Engine], str]:
 
 def test_a_deadlock_is_resolved_and_counted(empty: Empty) -> None:
     """When all wait in a circle, PostgreSQL ends one, and the run goes on to its end."""
-    result = explore_calls(
-        [lock_both(1, 2), lock_both(2, 1)],
-        setup=COUNTER,
-        table="counter",
-        check=lambda _, rows: None if rows[0][1] in (1, 2) else "lost",
-        on=empty(),
-    )
+    none = "SELECT value FROM counter WHERE id = 1 AND value NOT IN (1, 2)"
+    result = explore_program(calls(lock_both(1, 2), lock_both(2, 1), never=none), on=empty())
 
     assert result.holds
     assert result.deadlocks > 0
@@ -388,9 +391,7 @@ def test_a_deadlock_is_not_waited_for_long(empty: Empty) -> None:
         with engine.connect() as connection:
             seen.append(connection.execute(text("SHOW deadlock_timeout")).scalar_one())
 
-    result = explore_calls(
-        [call, lock_both(2, 1)], setup=COUNTER, table="counter", check=lambda *_: None, on=empty()
-    )
+    result = explore_program(calls(call, lock_both(2, 1)), on=empty())
 
     assert result.deadlocks > 0
     assert result.notes or set(seen) == {DEADLOCK_TIMEOUT}
@@ -478,11 +479,12 @@ def test_code_that_never_ends_is_a_clear_result(
 
 
 def test_code_that_fails_is_an_outcome_like_any_other(empty: Empty) -> None:
-    """An exception of the code under test is its answer; nobody else is disturbed."""
+    """An exception of the code under test is its answer; that all fail proves nothing."""
     result = explore(Raises, on=empty())
 
-    assert result.complete
     assert not result.holds
+    assert not result.complete
+    assert "nothing was explored" in " ".join(result.notes)
     assert result.violations["lost_sales"] == result.schedules
 
 
@@ -521,7 +523,7 @@ def test_errors_of_psycopg_reach_the_code(empty: Empty) -> None:
             except Exception as error:  # noqa: BLE001 - whatever comes is looked at
                 seen.append(getattr(error, "orig", None))
 
-    explore_calls([call], setup=COUNTER, table="counter", check=lambda *_: None, on=empty())
+    explore_program(calls(call), on=empty())
 
     assert all(isinstance(error, psycopg.errors.UndefinedColumn) for error in seen)
     assert seen

@@ -28,7 +28,7 @@ def test_a_replay_follows_the_choices_alone() -> None:
     """Reads of what nobody writes are no choice of the schedule."""
     counterexample = _example("no_lock")
 
-    assert counterexample.choices == (0, 1, 1, 1, 0, 0)
+    assert counterexample.choices == tuple((client, "") for client in (0, 1, 1, 1, 0, 0))
     assert [step.client for step in counterexample.steps if step.background] == [0, 1]
 
 
