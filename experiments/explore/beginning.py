@@ -32,7 +32,7 @@ _TABLES = """
            AND relnamespace::regnamespace::text NOT IN
                ('pg_catalog', 'information_schema', 'pg_toast', 'beginning')
          UNION SELECT ancestry.oid, inhparent FROM ancestry JOIN pg_inherits ON inhrelid = ancestor)
-    SELECT t.oid, format('%I.%I', t.relnamespace::regnamespace, t.relname),
+    SELECT t.oid, format('%s.%I', t.relnamespace::regnamespace, t.relname),
            array(SELECT lower(relname) FROM ancestry JOIN pg_class AS c ON c.oid = ancestor
                   WHERE ancestry.oid = t.oid),
            array(SELECT attname::text FROM pg_attribute WHERE attrelid = t.oid AND attnum > 0
@@ -40,12 +40,12 @@ _TABLES = """
       FROM pg_class AS t WHERE t.oid IN (SELECT oid FROM ancestry) ORDER BY t.oid
 """
 _SEQUENCES = """
-    SELECT format('%I.%I', relnamespace::regnamespace, relname) FROM pg_class
+    SELECT format('%s.%I', relnamespace::regnamespace, relname) FROM pg_class
      WHERE relkind = 'S' AND relpersistence <> 't'
        AND relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')
 """
 _VIEWS = """
-    SELECT format('%I.%I', relnamespace::regnamespace, relname) FROM pg_class WHERE relkind = 'm'
+    SELECT format('%s.%I', relnamespace::regnamespace, relname) FROM pg_class WHERE relkind = 'm'
 """
 _DEFER = """
     SELECT format('ALTER TABLE %s ALTER CONSTRAINT %I DEFERRABLE INITIALLY IMMEDIATE',

@@ -231,6 +231,9 @@ class ProgramPlay:
     def close_run(self, endings: Sequence[Ending], written: Collection[str]) -> Judgement:
         """Judge a run, and leave everything as it was at the beginning."""
         told = [ending.failure or ending.value for ending in endings]
+        if any(isinstance(each, NotPlayed) for each in told):
+            self._beginning.put_back(written)
+            return Judgement({}, ())
         self._note(told)
         faults, rows = {}, []
         for invariant in self.program.invariants:
@@ -263,8 +266,6 @@ class ProgramPlay:
 
     def _note(self, told: Sequence[object]) -> None:
         for each in told:
-            if isinstance(each, NotPlayed):
-                continue
             if isinstance(each, BaseException) or getattr(each, "status", 0) >= FAILED:
                 self.failures.add(_in_words(each))
             else:

@@ -104,9 +104,10 @@ class Database:
         for engine in self._engines:
             engine.dispose()
         with connect(self.url) as connection:
+            schemas = _values(connection, _SCHEMAS)
+            dropped = "; ".join(f"DROP SCHEMA {schema} CASCADE" for schema in schemas)
             connection.execute(
-                "DROP SCHEMA IF EXISTS beginning CASCADE; DROP SCHEMA public CASCADE;"
-                " CREATE SCHEMA public; CREATE EXTENSION btree_gist"
+                f"{dropped}; CREATE SCHEMA public; CREATE EXTENSION btree_gist".encode()
             )
         return self
 
@@ -158,6 +159,11 @@ def sweep(maintenance: sqlalchemy.URL) -> None:
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 
 _HERE = "SELECT oid FROM pg_database WHERE datname = current_database()"
+
+_SCHEMAS = """
+SELECT oid::regnamespace::text FROM pg_namespace
+WHERE NOT starts_with(nspname, 'pg_') AND nspname <> 'information_schema'
+"""
 
 _OURS = """
 SELECT datname FROM pg_database

@@ -143,7 +143,7 @@ class Conversation:
         for each in self._from_client.feed(data):
             for unit in self._cutter.feed(each):
                 self._queue.append(unit)
-                self.asks = unit.asks
+                self.asks = self.asks if unit.lone else unit.asks
                 self.leaving |= unit.ends == "terminate"
 
     @property

@@ -105,8 +105,12 @@ class Unit:
     @property
     def asks(self) -> bool:
         """Whether the client may wait for an answer once it has sent this."""
-        lone = self.ends == "flush" and len(self.messages) == 1
-        return (self.messages[-1][0] in ASKING and not lone) or self.ends == "copy"
+        return self.messages[-1][0] in ASKING or self.ends == "copy"
+
+    @property
+    def lone(self) -> bool:
+        """Whether it is a Flush and nothing else, to which there is no answer."""
+        return self.ends == "flush" and len(self.messages) == 1
 
     def answers(self) -> list[frozenset[int] | None]:
         """What the server answers to each message: the kinds that end the answer, if there is one.
