@@ -20,6 +20,8 @@ from experiments.report.publish import FolderRefused
 from experiments.scenes.catalogue import UnknownStrategy
 from experiments.scenes.parameters import BadExperiment
 from experiments.server.postgres import ServerError
+from experiments.steer.conversation import ConversationError
+from experiments.steer.programs import ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from experiments.load.thresholds import Threshold
 
 WRONG_WORDS = (BadExperiment, BadThreshold, UnknownStrategy, ProfileError, UnreadableSchedule)
-NOT_POSSIBLE = (BookingError, ServerError, FolderRefused, NotReproduced)
+NOT_POSSIBLE = (
+    BookingError, ServerError, FolderRefused, NotReproduced, ProgramError, ConversationError,
+)  # fmt: skip
 
 
 @contextmanager

@@ -11,8 +11,10 @@ import click
 
 from experiments.cli.complaints import in_a_sentence
 from experiments.cli.options import WRITABLE, shape_option, strategy_option
-from experiments.explore import ATTEMPTS, SEARCHES, explore, replay
+from experiments.explore import ATTEMPTS, SEARCHES, explore, explore_program, replay
+from experiments.explore.app import load_app
 from experiments.scenes.shapes import SHAPES
+from experiments.schedules.drawing import drawing
 from experiments.schedules.transcript import transcript
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("explore")
+@click.option("--app", type=READABLE, help="A program of your own, described in this TOML file.")
 @strategy_option
 @shape_option
 @click.option("--clients", type=int, default=2, show_default=True, help="How many.")
@@ -38,14 +41,23 @@ READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--attempts", type=int, default=ATTEMPTS, show_default=True, help="Tries of a request, at most."
 )
+@click.option(
+    "--faults",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Things that may go wrong in a schedule: a broken line, a lost answer, an ended session.",
+)
 @click.option("--first", is_flag=True, help="End at the first counterexample.")
 @click.option("--save", type=WRITABLE, help="Write the counterexample to this JSON file.")
+@click.option("--picture", type=WRITABLE, help="Draw the counterexample into this file.")
 @click.option(
     "--replay", "replayed", type=READABLE, help="Play the counterexample of this file again."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def explore_command(  # noqa: PLR0913 - a command has as many options
     *,
+    app: Path | None,
     strategy: str,
     shape: str,
     clients: int,
@@ -54,14 +66,17 @@ def explore_command(  # noqa: PLR0913 - a command has as many options
     schedules: int,
     seed: int,
     attempts: int,
+    faults: int,
     first: bool,
     save: Path | None,
+    picture: Path | None,
     replayed: Path | None,
     as_json: bool,
 ) -> None:
     """Try every order in which the clients' statements can run, on the real server.
 
-    The exit code is 1 where a property breaks, with the schedule that breaks it.
+    The exit code is 1 where a property breaks, with the schedule that breaks it; with a program of
+    your own also where nothing could be proven.
 
     \b
     Examples:
@@ -69,39 +84,54 @@ def explore_command(  # noqa: PLR0913 - a command has as many options
       booking-lab explore --strategy key_of_start --shape overlapping --save broken.json
       booking-lab explore --replay broken.json
       booking-lab explore --strategy staff_row --clients 3 --search reduced --json
+      booking-lab explore --strategy advisory --faults 1
+      booking-lab explore --app app.toml --search reduced --picture broken.png
     """
     with in_a_sentence():
         if replayed:
-            seen = replay(replayed)
+            seen = replay(replayed, program=load_app(app) if app else None)
             click.echo(seen.to_json() if as_json else transcript(seen))
             sys.exit(1)
-        result = explore(
-            strategy,
-            shape=shape,
-            clients=clients,
-            search=search,
-            preemptions=preemptions,
-            schedules=schedules,
-            seed=seed,
-            attempts=attempts,
-            stop_at_first=first,
-            progress=sys.stderr.isatty(),
+        result = (
+            explore_program(
+                load_app(app),
+                search=search,
+                preemptions=preemptions,
+                faults=faults,
+                stop_at_first=first,
+                progress=sys.stderr.isatty(),
+            )
+            if app
+            else explore(
+                strategy,
+                shape=shape,
+                clients=clients,
+                search=search,
+                preemptions=preemptions,
+                schedules=schedules,
+                seed=seed,
+                attempts=attempts,
+                faults=faults,
+                stop_at_first=first,
+                progress=sys.stderr.isatty(),
+            )
         )
     if save and result.counterexample:
         result.counterexample.save(save)
+    if picture and result.counterexample:
+        drawing(result.counterexample).savefig(picture)
     if as_json:
         click.echo(json.dumps(result.as_dict(), indent=2))
     else:
         _print(result, result.counterexample)
-    sys.exit(0 if result.holds else 1)
+    sys.exit(0 if result.holds and (result.complete or not app) else 1)
 
 
 def _print(result: Result, found: Counterexample | None) -> None:
-    click.secho(
-        f"{result.strategy}, {SHAPES[result.shape].title}, {result.clients} clients: "
-        + ("holds" if result.holds else "BROKEN"),
-        bold=True,
-    )
+    shape = f"{SHAPES[result.shape].title}, " if result.shape in SHAPES else ""
+    doubtful = result.holds and result.doubts
+    verdict = "INCONCLUSIVE" if doubtful else "holds" if result.holds else "BROKEN"
+    click.secho(f"{result.strategy}, {shape}{result.clients} clients: {verdict}", bold=True)
     extent = "complete" if result.complete else "not complete"
     click.echo(
         f"  {result.search}{', ' + result.bound if result.bound else ''}, {extent}: "

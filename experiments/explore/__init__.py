@@ -18,7 +18,8 @@ how the clients stand and `beginning` for every run. `plays` and `program` are w
 `campaign` counts what it showed into a `result`, and `narrate` makes a counterexample of a run.
 
 `matrix` plays many cells at once, for `evidence`, the proof; `detection` compares all methods and
-`benchmark` the speed. `hand` and `playground` are for people who try things out.
+`benchmark` the speed. `app` reads a program from a file, and `foreign` has other people's stacks.
+`hand` and `playground` are for people who try things out.
 """
 
 from experiments.explore.explore import ATTEMPTS, SEARCHES, explore, explore_program

@@ -96,6 +96,13 @@ class Beginning:
         """The tables that are put back, as SQL writes them."""
         return [table.name for table in self._tables]
 
+    def among(self, written: Collection[str]) -> list[str]:
+        """The tables that go by some names, as SQL writes them."""
+        return [table.name for table in self._touched(written)]
+
+    def _touched(self, written: Collection[str]) -> list[_Table]:
+        return [table for table in self._tables if not table.known_as.isdisjoint(written)]
+
     def put_back(self, written: Collection[str], look: str = "") -> list[tuple[Any, ...]]:
         """Make everything what it was before a run.
 
@@ -107,7 +114,7 @@ class Beginning:
         Returns:
             The query's rows.
         """
-        touched = [table for table in self._tables if not table.known_as.isdisjoint(written)]
+        touched = self._touched(written)
         self._runs += 1
         statements = [look] if look else []
         if touched and (not self.by_force or self._runs % TRUNCATE_EVERY == 0):

@@ -83,10 +83,10 @@ class Campaign:
                 f"{search.wayward} paths could not be followed again: told the same, the program"
                 " sent something else"
             )
-        if self._result.schedules and not self._result.steps:
+        if not self._explorer.heard:
             self._result.doubt(
-                "nothing was explored: not one statement that matters came through the hub; does"
-                " the program use the URL that it is given?"
+                "nothing was explored: not one statement came through the hub; does the program use"
+                " the URL that it is given?"
             )
         for note in self._explorer.notes:
             self._result.doubt(note)

@@ -20,7 +20,7 @@ import psycopg
 from experiments.explore.plays import Ending, Judgement, Play
 from experiments.server.connection import connect
 from experiments.sql.recogniser import CATALOGUE, Recogniser
-from experiments.sql.statements import ALL
+from experiments.sql.statements import ALL, TABLE_MODES
 from experiments.sql.written import Written
 from experiments.steer.blockers import Blockers
 from experiments.steer.clients import Client, Stuck
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from experiments.server.postgres import Database
+    from experiments.sql.statements import Statement
     from experiments.steer.turn import Turn
 
     Chooser = Callable[[Turns], Move | None]
@@ -97,6 +98,11 @@ class Explorer:
         play: What.
         most_steps: Steps after which a client is taken not to end.
         guard_seconds: How long a step may take that nobody blocks.
+
+    Attributes:
+        play: What.
+        heard: Whether any statement has come by.
+        deadlock_timeout_lowered: Whether deadlocks are found at once.
     """
 
     def __init__(
@@ -108,12 +114,13 @@ class Explorer:
         guard_seconds: float = GUARD_SECONDS,
     ) -> None:
         self.play = play
+        self.heard = False
         self.deadlock_timeout_lowered = False
         self._database = database
         self._most_steps = most_steps
         self._guard = guard_seconds
         self._written = Written()
-        self._learnt = False
+        self._learnt = self._table_locks = False
         self._idle: dict[int, bool] = {}
         self._noted: list[int] = []
         self._clients: list[Client] = []
@@ -275,6 +282,10 @@ class Explorer:
 
     def _judge(self, turn: Turn) -> None:
         """Say of a step whether it commutes with every other, so that it is no choice."""
+        self.heard = True
+        if turn.prepares:
+            turn.background = not self._table_locks
+            return
         turn.statement = statement = self._recognise(turn.sql) if turn.kind == "statement" else None
         if statement is None:
             # The end of a transaction in which nothing but such steps happened.
@@ -282,7 +293,9 @@ class Explorer:
             self._idle.pop(turn.pid, None)
         else:
             minded = self._recognise.learn(turn.sql, turn.parameters)
-            if self._written.learn(statement) or minded:
+            locks_tables = not self._table_locks and _locks_tables(statement)
+            self._table_locks |= locks_tables
+            if self._written.learn(statement) or minded or locks_tables:
                 self._learnt = True
             background = (
                 statement.only_reads and not turn.fixed and not self._written.seen_by(statement)
@@ -306,6 +319,13 @@ class Explorer:
         for client in self._clients:
             self._hub.unwatch(client.signal)
             client.close(self._guard)
+
+
+def _locks_tables(statement: Statement) -> bool:
+    """Whether it asks for a table in a mode in which nobody else may write."""
+    return (statement.table_lock or 0) >= TABLE_MODES.index("share") or (
+        CATALOGUE in statement.writes
+    )
 
 
 def in_order(turns: Turns, first: int = 0) -> Move:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from markupsafe import escape
 
-from experiments.explore.explore import explore
+from experiments.explore.explore import explore, explore_program
+from experiments.explore.program import Program
 from experiments.explore.result import PROPERTIES
 from experiments.scenes.catalogue import find_strategy
 from experiments.scenes.shapes import SHAPES
@@ -31,7 +32,7 @@ from experiments.schedules.transcript import described, transcript
 from experiments.show.results import show_figure, show_html, show_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from booking_core.strategies import Strategy
     from experiments.explore.result import Result
@@ -75,21 +76,24 @@ class Trial:
                 f"{self.strategy} held: no property was broken in any of {played:,} schedules, and"
                 " there are no others of their kind."
             )
-        broken = [name for name in PROPERTIES if any(r.violations[name] for r in self.results)]
+        seen = dict.fromkeys(name for result in self.results for name in result.violations)
+        broken = [name for name in {**dict.fromkeys(PROPERTIES), **seen} if name in seen]
         if broken:
-            names = ", ".join(labels.PROPERTIES[name] for name in broken)
+            names = ", ".join(labels.PROPERTIES.get(name, name) for name in broken)
             return f"{self.strategy} is refuted. Broken: {names}."
         wrong = sorted({words for result in self.results for words in result.broken})
         if wrong:
             return f"{self.strategy} can't be judged: {'; '.join(wrong)}."
-        return f"{self.strategy} was not refuted, but a search was not complete."
+        notes = "; ".join(note for result in self.results for note in result.notes)
+        why = f": {notes}" if notes else ""
+        return f"{self.strategy} was not refuted, but a search was not complete{why}."
 
     def table(self) -> pd.DataFrame:
         """Return one row a shape and number of clients."""
         return pd.DataFrame(
             [
                 {
-                    "shape": SHAPES[result.shape].title,
+                    "shape": SHAPES[result.shape].title if result.shape in SHAPES else "any schema",
                     "clients": result.clients,
                     "schedules": result.schedules,
                     "complete": "yes" if result.complete else "no",
@@ -110,23 +114,41 @@ class Trial:
 
 
 def try_out(
-    strategy: str | Strategy | type[Strategy],
+    what: str | Strategy | type[Strategy] | Program,
     *,
     shapes: Iterable[str] = tuple(SHAPES),
+    faults: int = 0,
     show: bool = True,
 ) -> Trial:
-    """Explore a strategy in all shapes, and show what was found.
+    """Explore a strategy in all shapes, or a program, and show what was found.
 
     Args:
-        strategy: A strategy, its class, or its name; it need not be registered anywhere.
-        shapes: Names of `experiments.scenes.shapes.SHAPES`.
+        what: A strategy, its class, or its name; it need not be registered anywhere. Or a program.
+        shapes: Names of `experiments.scenes.shapes.SHAPES`, for a strategy.
+        faults: How many things may go wrong in a schedule of a program.
         show: Whether to show it, or only to return it.
 
     Raises:
         UnknownStrategy: This is no strategy.
         UnsupportedServer: The server is too old for it.
+        BadExperiment: The program can't be explored.
     """
-    name, shapes = find_strategy(strategy).name, list(shapes)
+    if isinstance(what, Program):
+        trial = Trial(what.name, [explore_program(what, faults=faults)])
+    else:
+        trial = Trial(find_strategy(what).name, _in_shapes(what, list(shapes)))
+    if show:
+        sign = "✓" if trial.holds else "✗"
+        show_html(
+            f"<p><strong>{sign} {escape(trial.verdict)}</strong></p>", f"{sign} {trial.verdict}"
+        )
+        show_table(trial.table(), name="trial", caption=f"Every schedule of {trial.strategy}")
+        if trial.counterexample:
+            show_schedule(trial.counterexample, name="counterexample")
+    return trial
+
+
+def _in_shapes(strategy: str | Strategy | type[Strategy], shapes: Sequence[str]) -> list[Result]:
     results = [explore(strategy, shape=shape) for shape in shapes]
     if all(result.holds for result in results):
         results += [
@@ -134,16 +156,7 @@ def try_out(
             for shape in CROWDED
             if shape in shapes
         ]
-    trial = Trial(name, results)
-    if show:
-        sign = "✓" if trial.holds else "✗"
-        show_html(
-            f"<p><strong>{sign} {escape(trial.verdict)}</strong></p>", f"{sign} {trial.verdict}"
-        )
-        show_table(trial.table(), name="trial", caption=f"Every schedule of {name}, by shape")
-        if trial.counterexample:
-            show_schedule(trial.counterexample, name="counterexample")
-    return trial
+    return results
 
 
 def refute(

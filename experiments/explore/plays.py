@@ -14,8 +14,6 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import create_engine
-
 from experiments.explore.beginning import Beginning
 from experiments.judge import history
 from experiments.judge.linearize import linearizable, operations
@@ -24,6 +22,7 @@ from experiments.scenes.rows import Row
 from experiments.scenes.shapes import Place
 from experiments.scenes.stage import Stage
 from experiments.schedules.schedule import ClientReply, StoredRow, double_bookings
+from experiments.steer.programs import engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Sequence
@@ -173,22 +172,19 @@ class BookingPlay(Stage):
 
     def enter(self, hub: Hub) -> list[Callable[[], Answer]]:
         """Return each client's call; a pause between two tries takes no time and is no step."""
-        self._engines = [
-            create_engine(hub.gate(client), pool_size=1, max_overflow=20)
-            for client in range(self.clients)
-        ]
+        self._engines = [engine(hub.gate(client)) for client in range(self.clients)]
         return [
             partial(
                 self._ask,
                 self.service(
-                    engine,
+                    own,
                     offers=0,
                     source=Random(self._seed),  # noqa: S311 - jitter is no secret
                     sleep=lambda _: None,
                 ),
                 client,
             )
-            for client, engine in enumerate(self._engines)
+            for client, own in enumerate(self._engines)
         ]
 
     def _ask(self, service: BookingService, client: int) -> Answer:

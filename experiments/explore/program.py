@@ -42,6 +42,7 @@ from experiments.steer.programs import (
     Served,
     Server,
     Worker,
+    engine,
     run,
 )
 
@@ -135,11 +136,11 @@ class ProgramPlay:
                 text = setup.read_text(encoding="utf-8") if isinstance(setup, Path) else setup
                 connection.execute(text.encode())
             else:
-                engine = sqlalchemy.create_engine(self._database.url)
+                own = sqlalchemy.create_engine(self._database.url)
                 try:
-                    setup(engine)
+                    setup(own)
                 finally:
-                    engine.dispose()
+                    own.dispose()
         except (psycopg.Error, OSError) as error:
             raise BadExperiment(f"The set-up failed: {str(error).partition(chr(10))[0]}") from error
         connection.execute("RESET ALL")
@@ -180,7 +181,7 @@ class ProgramPlay:
         if isinstance(kind, Worker):
             self._urls[number] = url
             return partial(self._tell, kind, number)
-        self._engines[number] = sqlalchemy.create_engine(url, pool_size=1, max_overflow=20)
+        self._engines[number] = engine(url)
         return partial(kind, self._engines[number])
 
     def _ask(self, request: Request, number: int) -> HttpAnswer:
@@ -225,8 +226,8 @@ class ProgramPlay:
     def leave(self) -> None:
         """Let go of everything that connects."""
         self.abort()
-        for engine in self._engines.values():
-            engine.dispose()
+        for each in self._engines.values():
+            each.dispose()
 
     def close_run(self, endings: Sequence[Ending], written: Collection[str]) -> Judgement:
         """Judge a run, and leave everything as it was at the beginning."""
@@ -242,7 +243,7 @@ class ProgramPlay:
             if words := invariant.check(told, found):
                 faults[invariant.name] = words
         counts = self._connection.execute(self._counts.encode()).fetchone()
-        stored = self._stored() if faults else ()
+        stored = self._stored(written) if faults else ()
         self._beginning.put_back(written)
         answers = tuple(map(_in_words, told))
         outcome = (answers, counts, tuple(rows), tuple(faults))
@@ -271,12 +272,13 @@ class ProgramPlay:
             else:
                 self._well = True
 
-    def _stored(self) -> tuple[str, ...]:
-        """The rows of all tables as PostgreSQL writes them, the first of each."""
+    def _stored(self, written: Collection[str]) -> tuple[str, ...]:
+        """The rows of the tables that were written as PostgreSQL writes them, the first of each."""
         found: list[str] = []
-        for table in self._beginning.tables:
+        for table in self._beginning.among(written):
             query = f"SELECT t::text FROM {table} AS t LIMIT {MOST_ROWS}"  # noqa: S608
-            found += [f"{table} {row}" for (row,) in self._connection.execute(query.encode())]
+            name = table.removeprefix("public.")
+            found += [f"{name} {row}" for (row,) in self._connection.execute(query.encode())]
         return tuple(found)
 
 

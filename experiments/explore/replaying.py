@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from experiments.explore.campaign import counterexample as written
-from experiments.explore.explorer import Explorer
+from experiments.explore.explorer import Explorer, Learnt, Run
 from experiments.explore.plays import BookingPlay
 from experiments.explore.program import Program, ProgramPlay
 from experiments.explore.result import Result
@@ -95,11 +95,20 @@ def replays(
             play = ProgramPlay(program, database)
         with Explorer(database, play) as explorer:
             for _ in range(times):
-                following = Following([Move(*choice) for choice in known.choices])
-                run = explorer.run(following)
+                following, run = _followed(explorer, known)
                 seen = written(run, result, explorer, booking, known.backstop)
                 if following.diverged or seen.choices != known.choices:
                     raise NotReproduced("The schedule could not be followed to its end.")
                 if {each.broke for each in seen.breaches} != {e.broke for e in known.breaches}:
                     raise NotReproduced("The schedule was followed, and broke something else.")
                 yield seen
+
+
+def _followed(explorer: Explorer, known: Counterexample) -> tuple[Following, Run]:
+    """Play its choices; again where they show that more is written than was thought."""
+    while True:
+        following = Following([Move(*choice) for choice in known.choices])
+        try:
+            return following, explorer.run(following)
+        except Learnt:
+            continue

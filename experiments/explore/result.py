@@ -48,6 +48,7 @@ class Result:
         seconds: How long it took.
         counterexample: A schedule that breaks a property, one with the fewest preemptions.
         notes: What else the reader should know.
+        doubts: Those of them that say why nothing is proven.
     """
 
     strategy: str
@@ -74,6 +75,7 @@ class Result:
     seconds: float = 0.0
     counterexample: Counterexample | None = None
     notes: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
     def start_again(self) -> None:
         """Forget what was counted, but not what was asked."""
@@ -88,6 +90,7 @@ class Result:
     def doubt(self, why: str) -> None:
         """Say why nothing is proven, although nothing is left to play."""
         self.complete = False
+        self.doubts.append(why)
         self.notes.append(why)
 
     @property

@@ -107,7 +107,8 @@ class Database:
             schemas = _values(connection, _SCHEMAS)
             dropped = "; ".join(f"DROP SCHEMA {schema} CASCADE" for schema in schemas)
             connection.execute(
-                f"{dropped}; CREATE SCHEMA public; CREATE EXTENSION btree_gist".encode()
+                f"{dropped}; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC;"
+                " CREATE EXTENSION btree_gist".encode()
             )
         return self
 

@@ -1,5 +1,6 @@
 """What a SQL statement touches.
 
-`statements` has the words for it, rows and locks, `recogniser` reads them off a statement's text,
-and `written` keeps what was written so far.
+`commands` says what a text does to its session and transaction; `statements` has the words for
+rows and locks, `recogniser` reads off a statement's text which it touches, and `written` keeps what
+was written so far.
 """

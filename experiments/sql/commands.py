@@ -44,6 +44,8 @@ class Command:
         unlocks: Whether it lets go of the locks that outlive transactions; quiet where none are.
         level: The isolation level that it gives the transaction; `UNKNOWN_LEVEL` where it may
             give one that its text doesn't tell; empty where it gives none.
+        prepares: Whether it prepares a statement, whose tables are then locked until the
+            transaction ends.
         leaves: Whether what it does to its session outlives the transaction.
     """
 
@@ -53,6 +55,7 @@ class Command:
     quiet: bool
     unlocks: bool
     level: str
+    prepares: bool
     leaves: bool
 
 
@@ -92,6 +95,7 @@ def command(sql: str) -> Command:
         quiet=all(map(_quiet, found)),
         unlocks=any(words == _UNLOCK or words[:2] == ["discard", "all"] for words in found),
         level=levels[-1] if levels else "",
+        prepares=any(words[0] == "prepare" for words in found),
         leaves=any(map(_leaves, found)),
     )
 
@@ -110,7 +114,9 @@ def _ending(words: Sequence[str]) -> Ends:
 def _quiet(words: list[str]) -> bool:
     if words == _UNLOCK:
         return True
-    return words[0] in _QUIET and words[:2] != ["prepare", "transaction"]
+    # Deferred checks run when their constraints become immediate.
+    checks = words[:2] == ["set", "constraints"] and "immediate" in words
+    return words[0] in _QUIET and words[:2] != ["prepare", "transaction"] and not checks
 
 
 def _level(words: list[str]) -> str:

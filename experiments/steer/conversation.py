@@ -213,7 +213,9 @@ class Conversation:
             turn.sql = "ROLLBACK" if self.open else "-- disconnects"
         elif unit.ends in ("sync", "flush") and not unit.binds:
             commits = unit.ends == "sync" and self._implicit and self._status == IDLE
-            turn.kind, turn.sql = ("commit", "COMMIT") if commits else ("statement", "")
+            turn.prepares = not commits and self.open and any(p[:1] == b"P" for p in unit.messages)
+            turn.kind = "commit" if commits else "statement"
+            turn.sql = "COMMIT" if commits else self._prepared(unit)
             turn.background = not commits
         elif unit.ends == "copy":
             turn.sql = "-- the data of COPY"
@@ -221,10 +223,16 @@ class Conversation:
         else:
             self._characterise_statement(turn)
 
+    def _prepared(self, unit: Unit) -> str:
+        """What a unit prepares."""
+        names = [p[5:].partition(b"\0")[0] for p in unit.messages if p[:1] == b"P"]
+        return "; ".join(self._statements[name][0] for name in names)
+
     def _characterise_statement(self, turn: Turn) -> None:
         does = command(turn.sql)
         turn.kind = self._kind(does)
         turn.background = self._quiet(does)
+        turn.prepares = turn.background and self.open and does.prepares
         if does.begins or does.ends:
             turn.in_transaction = True
         if does.level:

@@ -364,7 +364,7 @@ class Hub:
             if one.owner is None:
                 one.owner = self._attributed(turn)
             turn.client = one.owner
-            if not turn.background:
+            if not turn.background or turn.prepares:
                 self._judge(turn)
             if not turn.background:
                 self.together |= any(

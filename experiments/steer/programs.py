@@ -20,16 +20,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-if TYPE_CHECKING:
-    import sqlalchemy
+import sqlalchemy
 
 START_SECONDS = 30.0
 LOOK_SECONDS = 0.01
 ANSWER_SECONDS = 60.0
 """How long an answer may take at most; who is held back for longer is found to be stuck before."""
 END_SECONDS = 5.0
+NEVER = 2**31
 LAST_LINES = 20
 
 
@@ -141,6 +141,16 @@ class Server:
 Kind = Worker | Command | Request | Callable[["sqlalchemy.Engine"], Any]
 
 
+def engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
+    """Return an engine for a client in this process.
+
+    psycopg prepares nothing by itself: when it would, depends on how often a statement was sent in
+    earlier schedules. What is prepared explicitly is prepared as ever.
+    """
+    options = {"prepare_threshold": NEVER}
+    return sqlalchemy.create_engine(url, pool_size=1, max_overflow=20, connect_args=options)
+
+
 def uri(url: sqlalchemy.URL) -> str:
     """Write a database's URL as libpq reads it, the password included."""
     if not url.host:
@@ -203,6 +213,7 @@ class Process:
             )
         except OSError as error:
             raise ProgramError(f"{self.name} can't be started: {error}") from error
+        self._secrets = [each for each in (uri(url), url.password) if each]  # for nobody's eyes
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._last: list[str] = []
         assert self._process.stdout
@@ -277,9 +288,12 @@ class Process:
 
     def _read(self, stream: IO[str]) -> None:
         with suppress(ValueError):  # it was closed
-            for line in stream:
-                self._last = [*self._last, line.rstrip("\n")][-LAST_LINES:]
-                self._lines.put(line.rstrip("\n"))
+            for printed in stream:
+                line = printed.rstrip("\n")
+                self._lines.put(line)
+                for secret in self._secrets:
+                    line = line.replace(secret, "…")
+                self._last = [*self._last, line][-LAST_LINES:]
         self._lines.put(None)
 
     def _obituary(self) -> str:

@@ -71,6 +71,8 @@ class Turn:
         answered_at: The number of the step during which the answer came.
         server_decided: Whether it let several clients go on at once.
         background: Whether it was let through without being a choice.
+        prepares: Whether it only prepares a statement inside of a transaction, which then locks the
+            statement's tables already.
         fault: What was done to it, as a name of `experiments.schedules.labels.FAULTS`.
     """
 
@@ -93,6 +95,7 @@ class Turn:
     answered_at: int | None = None
     server_decided: bool = False
     background: bool = False
+    prepares: bool = False
     fault: str = ""
 
     @property

@@ -48,6 +48,7 @@ ORDERS = {
         "availability",
         "model",
         "report",
+        "plugin",
         "cli",
     ),
 }

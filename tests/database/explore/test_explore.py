@@ -479,12 +479,11 @@ def test_code_that_never_ends_is_a_clear_result(
 
 
 def test_code_that_fails_is_an_outcome_like_any_other(empty: Empty) -> None:
-    """An exception of the code under test is its answer; that all fail proves nothing."""
+    """An exception of the code under test is its answer; nobody else is disturbed."""
     result = explore(Raises, on=empty())
 
+    assert result.complete
     assert not result.holds
-    assert not result.complete
-    assert "nothing was explored" in " ".join(result.notes)
     assert result.violations["lost_sales"] == result.schedules
 
 

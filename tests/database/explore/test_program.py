@@ -105,46 +105,60 @@ SCHEMAS = {
     "made in set-up": ("counter", COUNTER),
     "in another schema": (
         "shop.counter",
-        "CREATE SCHEMA shop; CREATE TABLE shop.counter (id serial, value integer);"
-        " INSERT INTO shop.counter (value) VALUES (0)",
+        (
+            "CREATE SCHEMA shop; CREATE TABLE shop.counter (id serial, value integer);"
+            " INSERT INTO shop.counter (value) VALUES (0)"
+        ),
     ),
     "quoted names": (
         '"My Shop"."The Counter"',
-        'CREATE SCHEMA "My Shop"; CREATE TABLE "My Shop"."The Counter" ("Id" int, value int);'
-        ' INSERT INTO "My Shop"."The Counter" VALUES (1, 0)',
+        (
+            'CREATE SCHEMA "My Shop"; CREATE TABLE "My Shop"."The Counter" ("Id" int, value int);'
+            ' INSERT INTO "My Shop"."The Counter" VALUES (1, 0)'
+        ),
     ),
     "a key that is no number": (
         "counter",
-        "CREATE TABLE counter (id uuid DEFAULT gen_random_uuid() PRIMARY KEY, value integer);"
-        " INSERT INTO counter (value) VALUES (0)",
+        (
+            "CREATE TABLE counter (id uuid DEFAULT gen_random_uuid() PRIMARY KEY, value integer);"
+            " INSERT INTO counter (value) VALUES (0)"
+        ),
     ),
     "partitioned": (
         "counter",
-        "CREATE TABLE counter (id int, value int) PARTITION BY RANGE (id);"
-        " CREATE TABLE counter_low PARTITION OF counter FOR VALUES FROM (0) TO (10);"
-        " CREATE TABLE counter_high PARTITION OF counter FOR VALUES FROM (10) TO (20);"
-        " INSERT INTO counter VALUES (1, 0)",
+        (
+            "CREATE TABLE counter (id int, value int) PARTITION BY RANGE (id);"
+            " CREATE TABLE counter_low PARTITION OF counter FOR VALUES FROM (0) TO (10);"
+            " CREATE TABLE counter_high PARTITION OF counter FOR VALUES FROM (10) TO (20);"
+            " INSERT INTO counter VALUES (1, 0)"
+        ),
     ),
     "with triggers": (
         "counter",
-        "CREATE TABLE counter (id int, value int); CREATE TABLE noted (value int);"
-        " CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
-        " 'BEGIN INSERT INTO noted VALUES (NEW.value); RETURN NEW; END';"
-        " CREATE TRIGGER note AFTER INSERT OR UPDATE ON counter FOR EACH ROW"
-        " EXECUTE FUNCTION note(); INSERT INTO counter VALUES (1, 0)",
+        (
+            "CREATE TABLE counter (id int, value int); CREATE TABLE noted (value int);"
+            " CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN INSERT INTO noted VALUES (NEW.value); RETURN NEW; END';"
+            " CREATE TRIGGER note AFTER INSERT OR UPDATE ON counter FOR EACH ROW"
+            " EXECUTE FUNCTION note(); INSERT INTO counter VALUES (1, 0)"
+        ),
     ),
     "generated and identity columns": (
         "counter",
-        "CREATE TABLE counter (id int GENERATED ALWAYS AS IDENTITY, value int,"
-        " twice int GENERATED ALWAYS AS (2 * value) STORED);"
-        " INSERT INTO counter (value) VALUES (0)",
+        (
+            "CREATE TABLE counter (id int GENERATED ALWAYS AS IDENTITY, value int,"
+            " twice int GENERATED ALWAYS AS (2 * value) STORED);"
+            " INSERT INTO counter (value) VALUES (0)"
+        ),
     ),
     "foreign keys in a circle": (
         "counter",
-        "CREATE TABLE counter (id int PRIMARY KEY, owner int, value int);"
-        " CREATE TABLE owner (id int PRIMARY KEY, counter int REFERENCES counter);"
-        " INSERT INTO counter VALUES (1, 1, 0); INSERT INTO owner VALUES (1, 1);"
-        " ALTER TABLE counter ADD FOREIGN KEY (owner) REFERENCES owner",
+        (
+            "CREATE TABLE counter (id int PRIMARY KEY, owner int, value int);"
+            " CREATE TABLE owner (id int PRIMARY KEY, counter int REFERENCES counter);"
+            " INSERT INTO counter VALUES (1, 1, 0); INSERT INTO owner VALUES (1, 1);"
+            " ALTER TABLE counter ADD FOREIGN KEY (owner) REFERENCES owner"
+        ),
     ),
     "a materialised view": (
         "counter",
@@ -514,6 +528,60 @@ def test_faults_are_steps_and_replay(empty: Empty) -> None:
     assert replay(result.counterexample, program=program, on=empty()) == result.counterexample
     with pytest.raises(NotReproduced):
         replay(result.counterexample, on=empty())
+
+
+def test_what_is_prepared_in_a_transaction_locks_its_tables(empty: Empty) -> None:
+    """Beside LOCK TABLE, to prepare an INSERT is a choice: it takes the table's lock."""
+    preparing = raw(
+        "BEGIN", "PREPARE mine AS INSERT INTO counter VALUES ('b', 1)", "EXECUTE mine", "COMMIT"
+    )
+    locking = raw("BEGIN", "LOCK TABLE counter IN EXCLUSIVE MODE", "COMMIT")
+
+    result = explore_program(Program([locking, preparing], COUNTER, [holds()]), on=empty())
+
+    assert result.complete
+    # The lock comes before all, or is waited for from one of the three steps on; or the other way.
+    assert (result.schedules, result.waits) == (5, 3)
+
+
+def test_checks_that_were_put_off_are_a_step(empty: Empty) -> None:
+    """SET CONSTRAINTS ALL IMMEDIATE takes locks, waits and fails: it has its place in the order."""
+    setup = """
+        CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1);
+        CREATE TABLE child (id int REFERENCES parent DEFERRABLE INITIALLY DEFERRED)
+    """
+    child = raw("BEGIN", "INSERT INTO child VALUES (1)", "SET CONSTRAINTS ALL IMMEDIATE", "COMMIT")
+    program = Program([child, raw("DELETE FROM parent")], setup, [holds()])
+    results = [explore_program(program, search=each, on=empty()) for each in SEARCHES]
+
+    assert all(result.complete for result in results)
+    assert set(results[0].outcomes) == set(results[1].outcomes)
+    assert any(
+        "ForeignKeyViolation" in str(each) and "child" in str(each) for each in results[0].outcomes
+    )
+
+
+def test_a_schedule_that_writes_what_no_other_does_replays(empty: Empty) -> None:
+    """What it alone shows to be written is learnt again on the way."""
+
+    def client(engine: Engine) -> None:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT n FROM noted"))
+            value = connection.execute(text("SELECT value FROM counter")).scalar_one()
+            raised = connection.execute(
+                text("UPDATE counter SET value = value + 1 WHERE value = :value"), {"value": value}
+            )
+            if not raised.rowcount:
+                connection.execute(text("UPDATE noted SET n = n + 1"))
+
+    program = Program(
+        [client, client],
+        f"{COUNTER}; CREATE TABLE noted (n int); INSERT INTO noted VALUES (0)",
+        ["SELECT n FROM noted WHERE n > 0"],
+    )
+    found = explore_program(program, search="reduced", stop_at_first=True, on=empty())
+    assert found.counterexample
+    assert replay(found.counterexample, program=program, on=empty()).breaches
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ the answers, so when they came can't be told.
 from __future__ import annotations
 
 import difflib
+import time
 from collections import deque
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 GUARD_SECONDS = 20.0
 """How long the server may take over a step that nobody blocks; some sleep, or await a deadlock."""
+
+LOOK_SECONDS = 0.02
 
 # How pg_regress has values written.
 _WRITTEN = {
@@ -165,10 +168,12 @@ class Stage:
         database: Where.
         spec: What.
         name: Of the spec.
+        patience: Seconds after which nobody goes on by themselves.
     """
 
-    def __init__(self, database: Database, spec: Spec, name: str) -> None:
+    def __init__(self, database: Database, spec: Spec, name: str, patience: float) -> None:
         self._database, self._spec, self._name = database, spec, name
+        self._patience = patience
         self._open = ExitStack()
         self._sessions: list[Session] = []
         self._by_step: dict[str, tuple[Session, str]] = {}
@@ -260,32 +265,34 @@ class Stage:
 
     def _perform(self, mentions: Sequence[Mention]) -> None:
         """Have the sessions play their parts."""
-        parts: dict[int, list[str]] = {}
+        own = [self._by_step[mention.step] for mention in mentions]
+        works = {}
         for number, session in enumerate(self._sessions):
-            own = [text for of, text in map(self._part, mentions) if of is session]
             script = session.script
-            parts[number] = [script.setup] * bool(script.setup) + own
-            parts[number] += [script.teardown] * bool(script.teardown)
-        self._turns.begin(
-            {number: self._sessions[number].work(texts) for number, texts in parts.items()}
-        )
+            texts = [text for of, text in own if of is session]
+            setup, teardown = (list(filter(None, [one])) for one in (script.setup, script.teardown))
+            works[number] = session.work([*setup, *texts, *teardown])
+        self._turns.begin(works)
         for session in self._sessions:
             if session.script.setup:
                 self._setup += self._frame(session)
         for mention in mentions:
             self._take_step(mention)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Wait for whoever still waits, and have the sessions tidy up."""
         self._report_ended()
-        if self._waiting:
-            raise Broken(f"{self._waiting[0].mention.step} waits for ever")
+        while self._waiting:
+            if not self._await_somebody():
+                raise Broken(f"{self._waiting[0].mention.step} waits for ever")
+            self._report_ended()
         for session in self._sessions:
             if session.script.teardown:
                 self._add(self._frame(session))
         for session in self._sessions:
             if session.client.failure is not None:
                 raise Broken(f"{session.script.name} failed: {session.client.failure}")
-
-    def _part(self, mention: Mention) -> tuple[Session, str]:
-        return self._by_step[mention.step]
 
     def _frame(self, session: Session) -> tuple[Table, ...]:
         """Let a session's setup or teardown through."""
@@ -311,15 +318,14 @@ class Stage:
         return bool(turn.waited_for)
 
     def _take_step(self, mention: Mention) -> None:
-        session, sql = self._part(mention)
+        session, sql = self._by_step[mention.step]
         while session.active is not None:
             before = len(self._events)
             self._report(session.active, again=True)
             self._report_ended()
-            if session.active is not None and len(self._events) == before:
-                raise Broken(
-                    f"{mention.step} can't be sent: {session.active.mention.step} still waits"
-                )
+            stays = session.active is not None and len(self._events) == before
+            if stays and not self._await_somebody():
+                raise Broken(f"{mention.step} can't be sent: {session.script.name} still waits")
         sent = Sent(session, mention, session.sent, sql, waited=False)
         session.active = sent
         sent.waited = self._let_through(session)
@@ -328,19 +334,40 @@ class Stage:
         if not ended:
             self._waiting.append(sent)
 
+    def _await_somebody(self) -> bool:
+        """Wait until somebody who waits goes on though nobody lets them, and say whether one has.
+
+        A wait has an end where a time is set for it, or where it is cancelled: the server says
+        that somebody was told so before they are.
+        """
+        in_server = [sent for sent in self._waiting if sent.outcome is None]
+        give_up = time.monotonic() + self._patience
+        while time.monotonic() < give_up:
+            if any(sent.outcome is not None for sent in in_server) and self._hub.running is None:
+                return True
+            self._hub.listen(LOOK_SECONDS)
+            for one in list(self._hub.conversations):
+                if self._hub.running is None and one.asks and (one.answered or one.closed):
+                    client = self._sessions[self._hub.deliver(one)].client
+                    if client.done:
+                        self._hub.running = None
+        return False
+
     def _report_ended(self) -> None:
         """Report those that waited and have ended, as long as one sets another free."""
-        while any([self._report(sent, again=True) for sent in self._waiting]):
-            pass
+        before = -1
+        while before < len(self._events):
+            before = len(self._events)
+            for sent in self._waiting:
+                self._report(sent, again=True)
         self._waiting = [sent for sent in self._waiting if sent.session.active is sent]
 
     def _report(self, sent: Sent, *, again: bool) -> bool:
         """Report a step as ended where it has, otherwise, unless it is again, as waiting."""
-        outcome = sent.outcome
-        step = sent.mention.step
-        once = any(blocker.step is None for blocker in sent.mention.blockers)
         if sent.session.active is not sent:
             return False
+        outcome, step = sent.outcome, sent.mention.step
+        once = any(blocker.step is None for blocker in sent.mention.blockers)
         if outcome is None or self._held_back(sent) or (not again and (once or sent.waited)):
             if not again:
                 self._events.append(Event(step, sent.sql, True, False, (), (), ()))
@@ -372,7 +399,8 @@ def _send(connection: psycopg.Connection, text: str) -> Outcome:
 
     def talk() -> PQGen[list[PGresult]]:
         connection.pgconn.send_query(text.encode())
-        return (yield from generators.execute(connection.pgconn))
+        results: list[PGresult] = yield from generators.execute(connection.pgconn)
+        return results
 
     tables: list[Table] = []
     errors: list[str] = []
@@ -399,13 +427,25 @@ def _table(result: PGresult) -> Table:
 
 
 def play(
-    database: Database, spec: Spec, name: str, permutations: Iterable[Sequence[Mention]]
+    database: Database,
+    spec: Spec,
+    name: str,
+    permutations: Iterable[Sequence[Mention]],
+    patience: float = GUARD_SECONDS,
 ) -> list[Played]:
-    """Play permutations of a spec, one after the other."""
+    """Play permutations of a spec, one after the other.
+
+    Args:
+        database: Where.
+        spec: What.
+        name: Of the spec; some look for it in the names of applications.
+        permutations: Which, in the spec's own words.
+        patience: Seconds after which a session that waits is taken to wait for ever.
+    """
     played: list[Played] = []
     left = deque(permutations)
     while left:
-        with Stage(database, spec, name) as stage:
+        with Stage(database, spec, name, patience) as stage:
             while left:
                 played.append(stage.play(left.popleft()))
                 if played[-1].broken:
@@ -430,7 +470,7 @@ def _compared(wanted: Permutation, played: Played) -> list[str]:
         words.append(f"other steps: {' '.join(seen.steps)}")
     if wanted.setup != seen.setup:
         words.append(f"the setup brought {seen.setup}, not {wanted.setup}")
-    lines = difflib.ndiff([*map(_said, wanted.events)], [*map(_said, seen.events)])
+    lines = difflib.ndiff([*map(in_words, wanted.events)], [*map(in_words, seen.events)])
     for line in lines:
         if line.startswith("- "):
             words.append(f"expected, not seen: {line[2:]}")
@@ -442,7 +482,7 @@ def _compared(wanted: Permutation, played: Played) -> list[str]:
     return words
 
 
-def _said(event: Event) -> str:
+def in_words(event: Event) -> str:
     """Put an event into words, its messages left out."""
     state = "waits" if event.waiting else "has ended its wait" if event.completed else "ends"
     parts = [f"{event.step} {state}"]

@@ -32,6 +32,7 @@ def test_what_takes_neither_snapshot_nor_lock_is_quiet(sql: str) -> None:
         "PREPARE TRANSACTION 'a'",
         "SELECT pg_advisory_unlock_all(), f()",
         "SELECT set_config('a', 'b', false)",
+        "SET CONSTRAINTS ALL IMMEDIATE",
     ],
 )
 def test_what_goes_on_is_a_step(sql: str) -> None:
