@@ -227,7 +227,9 @@ class Turns:
 
     def _stuck(self) -> Stuck:
         if self._hub.running is not None:
-            return Stuck(self._hub.running)
+            shared = any(one.shared for one in self._hub.conversations)
+            hint = "neither sent a statement nor ended; has its pool a connection for each client?"
+            return Stuck(self._hub.running, hint if shared else "")
         alone = [client for client, others in self.waiting.items() if client in others]
         if alone:
             return Stuck(alone[0], "waits for ever for a lock that it holds on another connection")

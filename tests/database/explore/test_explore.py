@@ -210,6 +210,24 @@ def test_what_the_service_sends_is_recognised(database: Database) -> None:
             assert "offering" in read(changes).writes
 
 
+@pytest.mark.parametrize(
+    ("strategy", "schedules"),
+    [
+        ("function", 170),
+        pytest.param("advisory", 2078, marks=pytest.mark.slow(why="half a minute")),
+    ],
+)
+def test_one_fault_anywhere_breaks_nothing(empty: Empty, strategy: str, schedules: int) -> None:
+    """Every schedule in which one thing goes wrong: whoever asks again knows what came of it."""
+    result = explore(strategy, faults=1, on=empty())
+
+    assert result.complete
+    assert result.holds
+    assert result.schedules == schedules
+    # Somebody was told only when asking again.
+    assert any("True" in str(each) for each in result.outcomes)
+
+
 def test_who_waits_for_whom_is_the_servers_word(empty: Empty) -> None:
     """A waiting step names its blocker, and the step that ended the wait."""
     result = explore("stale_snapshot", stop_at_first=True, on=empty())
