@@ -85,22 +85,24 @@ def twice_the_same(told: Any, _: Any) -> str | None:  # noqa: ANN401 - as an inv
     return None if len(set(reads)) < 2 else f"read {reads}"
 
 
-def test_a_reader_who_reads_twice_sees_a_change_in_between(empty: Empty) -> None:
+@pytest.mark.parametrize(
+    ("around", "schedules", "broken"), [([], 3, 1), (["BEGIN", "COMMIT"], 10, 2)]
+)
+def test_a_reader_who_reads_twice_sees_a_change_in_between(
+    empty: Empty, around: list[str], schedules: int, broken: int
+) -> None:
     """Tables that the set-up makes are known: a plain read beside an UPDATE is a choice."""
+    read, write = "SELECT value FROM counter", "UPDATE counter SET value = 1"
+    before, after = around[:1], around[1:]
+    seen = Invariant("two_reads", "SELECT", lambda told, rows: twice_the_same(_reads(told), rows))
     program = Program(
-        clients=[
-            raw("SELECT value FROM counter", "SELECT value FROM counter"),
-            raw("UPDATE counter SET value = 1"),
-        ],
-        setup=COUNTER,
-        never=[Invariant("two_reads", "SELECT", twice_the_same)],
+        [raw(*before, read, read, *after), raw(*before, write, *after)], COUNTER, [seen]
     )
 
     result = explore_program(program, on=empty())
 
     assert result.complete
-    assert result.schedules == 3
-    assert result.violations["two_reads"] == 1
+    assert (result.schedules, result.violations["two_reads"]) == (schedules, broken)
 
 
 SCHEMAS = {
