@@ -156,9 +156,11 @@ class Explorer:
             self._blockers = Blockers(self._open.enter_context(connect(self._database.url)))
             self._hub = Hub(self._database.url, self._settings, self._judge, self.play.background)
             self._open.callback(self._hub.close)
-            self._works = self.play.enter(self._hub)
+            self._hub.clients = self.play.clients
+            self._noted = [0] * self.play.clients
+            self._hire()  # before a server begins, which may ask the database something
             self._open.callback(self.play.leave)
-            self._hire()
+            self._works = self.play.enter(self._hub)
             self._open = self._open.pop_all()
         self._rehearse()
         return self
@@ -219,17 +221,18 @@ class Explorer:
         except Stuck as error:
             broken = str(error)
         taken = turns.taken
-        self._tidy()
+        ended = self._tidy()
         endings = [self._ending(client, taken) for client in self._clients]
         written = {table for turn in taken if turn.statement for table in turn.statement.writes}
         judgement = self.play.close_run(endings, written)
+        self.play.renew(ended)
         if self._learnt:
             self._learnt = False
             raise Learnt
         return Run(taken, judgement, broken)
 
-    def _tidy(self) -> None:
-        """Leave no transaction, lock or connection behind for the next run."""
+    def _tidy(self) -> set[int]:
+        """Leave no transaction or lock behind; return whose connections were ended."""
         failed: set[str] = set()
         ended: set[int] = set()
         for one in list(self._hub.conversations):
@@ -249,7 +252,7 @@ class Explorer:
             self._dismiss_all()
             self._hire()
             ended.update(range(self.play.clients))
-        self.play.renew(ended)
+        return ended
 
     def _ending(self, client: Client, taken: list[Turn]) -> Ending:
         own = [

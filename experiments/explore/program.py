@@ -237,16 +237,15 @@ class ProgramPlay:
             return Judgement({}, ())
         self._note(told)
         faults, rows = {}, []
-        for invariant in self.program.invariants:
-            found = self._connection.execute(invariant.query.encode()).fetchall()
+        counts, *looked = self._asked()
+        for invariant, found in zip(self.program.invariants, looked, strict=True):
             rows.append(str(found))
             if words := invariant.check(told, found):
                 faults[invariant.name] = words
-        counts = self._connection.execute(self._counts.encode()).fetchone()
         stored = self._stored(written) if faults else ()
         self._beginning.put_back(written)
         answers = tuple(map(_in_words, told))
-        outcome = (answers, counts, tuple(rows), tuple(faults))
+        outcome = (answers, str(counts), tuple(rows), tuple(faults))
         return Judgement(
             faults=dict.fromkeys(faults, 1),
             outcome=_PASSING.sub("…", repr(outcome)),
@@ -264,6 +263,15 @@ class ProgramPlay:
             explained=faults,
             stored=stored,
         )
+
+    def _asked(self) -> list[list[tuple[object, ...]]]:
+        """Ask how many rows there are, and all invariants, in one round trip."""
+        queries = [self._counts, *(each.query.strip(" ;\n") for each in self.program.invariants)]
+        cursor = self._connection.execute("; ".join(queries).encode())
+        found = [cursor.fetchall()]
+        while cursor.nextset():
+            found.append(cursor.fetchall())
+        return found
 
     def _note(self, told: Sequence[object]) -> None:
         for each in told:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WORDS = re.compile(
     r"""--[^\n]*|/\*.*?\*/|\$(?P<tag>[a-z_]*\d*)\$.*?\$(?P=tag)\$|\$\d+"""
-    r"""|\be'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|%\(\w+\)s|%s|"(?:[^"]|"")*"|[a-z_]\w*|::|\S""",
+    r"""|\be'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|%\(\w+\)s|%s|"(?:[^"]|"")*"|[^\W\d][\w$]*|::|\S""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 LEVELS = ("serializable", "repeatable read", "read committed", "read uncommitted")

@@ -43,6 +43,20 @@ if TYPE_CHECKING:
 _SYSTEM = ("pg_catalog", "information_schema", "pg_toast", "beginning")
 _READING = {"select", "insert", "update", "delete", "with", "values", "table"}
 _SETTING = {"set", "show", "reset", "savepoint", "release", "begin", "start", "discard"}
+# What they say changes with every transaction that begins or ends.
+_RUNNING = {
+    "txid_current", "txid_current_if_assigned", "txid_current_snapshot", "txid_status",
+    "pg_current_xact_id", "pg_current_xact_id_if_assigned", "pg_current_snapshot", "pg_xact_status",
+}  # fmt: skip
+# With them a statement sees columns that it does not name.
+_UNNAMED = {"table", "natural", "xmin", "xmax", "ctid", "cmin", "cmax", "tableoid"}
+_BEFORE_TABLE = {"from", "join", "update", "into", "only", ",", ".", "using", "table", "of"}
+_AFTER_TABLE = {
+    "", "where", "set", "on", "join", "inner", "left", "right", "full", "cross", "natural", "order",
+    "group", "having", "limit", "offset", "for", "union", "intersect", "except", "returning",
+    "values", "select", "using", "default", "window", "fetch", "overriding", "tablesample", ")",
+    "(", ",", ";", ".", "with", "do", "*",
+}  # fmt: skip
 _DEFINING = {"create", "alter", "drop", "comment", "grant", "revoke"}
 # Volatile, yet they neither see nor change what another client could notice.
 _HARMLESS = {
@@ -184,6 +198,18 @@ class Recogniser:
             self.references[child] = self.references.get(child, frozenset()) | {parent}
             for changed in [*([None] if deletes else []), *(key if updates else [])]:
                 self._cascades.setdefault((parent, changed), set()).add(child)
+        # Their rows change in columns that no UPDATE names: generated ones, or by a trigger.
+        self._derived = {
+            self._roots.get(table) or table
+            for table in column(
+                "SELECT lower(relname) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+                " WHERE attgenerated <> '' AND relnamespace::regnamespace::text <> ALL (%s)"
+                " UNION SELECT lower(relname) FROM pg_trigger"
+                " JOIN pg_class ON pg_class.oid = tgrelid JOIN pg_proc ON pg_proc.oid = tgfoid"
+                " WHERE NOT tgisinternal AND tgtype & 18 = 18 AND tgtype & 1 = 1"
+                " AND prosrc ~* '(\\mnew\\.\\w+\\s*:?=|\\minto\\M)'"
+            )
+        }
         self._known: dict[str, Statement] = {}
         # The columns that triggers want and nobody gives, with their tables.
         self._absent = {
@@ -230,13 +256,13 @@ class Recogniser:
         match words:
             case ["lock", *rest]:
                 return self._lock_table(rest)
-            case [first, *_] if first in _SETTING:
+            case [first, *_] if first in _SETTING and words[1:2] != ["constraints"]:
                 raised = "isolation" in words or "transaction_isolation" in words
                 return Statement(serializable=raised)
             case [first, *_] if first not in _READING:
                 return self._opaque_to_us(words)
         called = _called(words)
-        if called & self._volatile or self._opaque.intersection(words):
+        if called & (self._volatile | _RUNNING) or self._opaque.intersection(words):
             return self._opaque_to_us(words)
         own = [self._functions[name] for name in called if name in self._functions]
         if not all(function.harmless for function in own):
@@ -253,7 +279,7 @@ class Recogniser:
         catalogue = {CATALOGUE} if self._catalogue.intersection(words) else set()
         return Statement(
             tables=frozenset(self._named(words) | catalogue),
-            words=frozenset(words),
+            words=frozenset([*words, ALL] if self._whole_rows(words) else words),
             writes=writes,
             row_lock=_row_lock(words),
             advisory=bool(advisory),
@@ -282,6 +308,27 @@ class Recogniser:
     def _named(self, words: Iterable[str]) -> frozenset[str]:
         """The tables among some words."""
         return frozenset(self._roots[word] for word in words if word in self._roots)
+
+    def _whole_rows(self, words: Sequence[str]) -> bool:
+        """Whether it may read columns that it doesn't name: rows as a whole, or system columns."""
+        if _UNNAMED.intersection(words):
+            return True
+        around = ["", *words, "", ""]
+        aliases: set[str] = set()
+        places: set[int] = set()
+        for place in range(1, len(words) + 1):
+            if around[place] in self._roots and around[place - 1] in _BEFORE_TABLE:
+                places.add(place)
+                after = place + 1 + (around[place + 1] == "as")
+                if around[after] not in _AFTER_TABLE:
+                    places.add(after)
+                    aliases.add(around[after])
+        return any(
+            (around[place] in self._roots or around[place] in aliases)
+            and place not in places
+            and around[place + 1] != "."
+            for place in range(1, len(words) + 1)
+        )
 
     def _is_given(self, connection: psycopg.Connection, table: str, column: str) -> bool:
         """Whether a row has a column, in any table of that name."""
@@ -365,6 +412,8 @@ class Recogniser:
             elif word == "update" and before not in ("for", "key"):
                 target = self._target(words, position + 1)
                 columns = _columns_set(words[position:])
+                if target in self._derived:
+                    columns = frozenset({ALL})
                 found = _merged(found, {target: columns})
                 for column in columns:
                     found = _merged(found, self._cascaded(target, column))

@@ -261,6 +261,8 @@ class Conversation:
             self._status = OPEN
             self._begin = sql
             self._level = does.level or self._default
+        elif does.ends:
+            self._status, self._begin, self._level = IDLE, "", ""
         elif does.level:
             self._level = does.level
 
@@ -282,7 +284,7 @@ class Conversation:
             elif kind == b"E":
                 found = self._portals.get(body.partition(b"\0")[0], found)
             elif kind == b"F":
-                found = _Bound("-- a function call", (), (), ())
+                found = _Bound("CALL fastpath()", (), (), ())
             elif kind == b"C":
                 known = self._statements if body[:1] == b"S" else self._portals
                 known.pop(body[1:-1], None)
@@ -378,7 +380,7 @@ class Conversation:
         if kind == ord("E"):
             self._outbox += each
             turn.error = failure = _failure(each)
-            if failure.message.startswith(("FATAL", "PANIC")):
+            if failure.severity in ("FATAL", "PANIC"):
                 return
             while self._awaited and ord("Z") not in self._awaited[0].kinds:
                 self._awaited.popleft()
@@ -565,4 +567,4 @@ def _failure(each: bytes) -> Failure:
     text = fields.get(b"M", "").partition("\n")[0]
     severity = fields.get(b"V", "ERROR")
     words = text if severity == "ERROR" else f"{severity}: {text}"
-    return Failure(fields.get(b"C", ""), words)
+    return Failure(fields.get(b"C", ""), words, severity)

@@ -43,7 +43,8 @@ SECONDS = 10.0
 """How long the server may take to let a connection in."""
 
 _VERSION, _CANCEL, _TLS, _GSS = 196608, 80877102, 80877103, 80877104
-_CLIENT = re.compile(r"client=(?:'|%27|)(\d+)")
+_CLIENT = re.compile(r"\bclient=(?:'|%27|)(\d+)")
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 # A trace as W3C writes it; the lab's own carry the client's number.
 _TRACE = re.compile(r"traceparent='00-b00c([0-9a-f]{28})-")
 
@@ -101,6 +102,7 @@ class Hub:
 
     Attributes:
         conversations: The connections that were let in and have not come to their end.
+        clients: How many there are.
         running: Whose code runs.
         last: Whose code ran last.
         nobodys: How many statements were nobody's.
@@ -123,6 +125,7 @@ class Hub:
         self._gates: list[Gate] = []
         self.known = Known()
         self.conversations: list[Conversation] = []
+        self.clients = 0
         self.running: int | None = None
         self.last = 0
         self.nobodys = 0
@@ -205,14 +208,18 @@ class Hub:
         if not data:
             self._turn_away(caller)
         elif caller.server is not None:
-            caller.server.sendall(data)
+            with suppress(OSError):
+                caller.server.sendall(data)
         elif caller.startup:
             self._check_password(caller, data)
         else:
             caller.received += data
-            while (split := opening(caller.received)) and caller.server is None:
-                packet, caller.received = split
-                self._open_up(caller, packet)
+            try:
+                while (split := opening(caller.received)) and caller.server is None:
+                    packet, caller.received = split
+                    self._open_up(caller, packet)
+            except (OSError, struct.error):  # whoever that is doesn't speak the protocol
+                self._turn_away(caller)
 
     def _open_up(self, caller: Caller, packet: bytes) -> None:
         (code,) = struct.unpack_from("!I", packet, 4)
@@ -375,8 +382,10 @@ class Hub:
             one.send(turn)
 
     def _attributed(self, turn: Turn) -> int:
+        comments = " ".join(_COMMENT.findall(turn.sql))
         for pattern, base in ((_CLIENT, 10), (_TRACE, 16)):
-            if tagged := pattern.search(turn.sql):
+            tagged = pattern.search(comments)
+            if tagged and int(tagged[1], base) < self.clients:
                 return int(tagged[1], base)
         return self.last if self.running is None else self.running
 

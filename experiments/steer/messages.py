@@ -73,7 +73,7 @@ def opening(data: bytes) -> tuple[bytes, bytes] | None:
     """
     if len(data) < 4:  # noqa: PLR2004 - the length
         return None
-    size = int.from_bytes(data[:4], "big")
+    size = max(int.from_bytes(data[:4], "big"), 4)
     return None if len(data) < size else (data[:size], data[size:])
 
 

@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from typing import IO, Any
+from urllib.parse import quote
 
 import sqlalchemy
 
@@ -209,11 +210,16 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
+                errors="replace",
                 start_new_session=True,
             )
         except OSError as error:
             raise ProgramError(f"{self.name} can't be started: {error}") from error
-        self._secrets = [each for each in (uri(url), url.password) if each]  # for nobody's eyes
+        self._secrets = [
+            each
+            for each in (uri(url), url.password, quote(str(url.password or ""), safe=""))
+            if each
+        ]  # for nobody's eyes
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._last: list[str] = []
         assert self._process.stdout
@@ -290,15 +296,18 @@ class Process:
         with suppress(ValueError):  # it was closed
             for printed in stream:
                 line = printed.rstrip("\n")
-                self._lines.put(line)
                 for secret in self._secrets:
                     line = line.replace(secret, "…")
+                self._lines.put(line)
                 self._last = [*self._last, line][-LAST_LINES:]
         self._lines.put(None)
 
     def _obituary(self) -> str:
-        self._process.wait()
         said = " / ".join(self._last) or "it said nothing"
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"{self.name} has closed its output: {said}"
         return f"{self.name} ended with code {self._process.returncode}: {said}"
 
 

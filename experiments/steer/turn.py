@@ -23,10 +23,12 @@ class Failure:
     Attributes:
         sqlstate: PostgreSQL's word for it; `LOST` where the connection broke.
         message: The first line of what it said.
+        severity: How bad it is: after FATAL the session ends.
     """
 
     sqlstate: str
     message: str
+    severity: str = "ERROR"
 
 
 @dataclass(slots=True)
