@@ -8,11 +8,10 @@ Manual: 9.27.1 Session Information Functions.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     import psycopg
 
@@ -51,19 +50,6 @@ class Blockers:
         self._connection.execute(
             "SELECT pg_terminate_backend(pid) FROM unnest(%s::integer[]) AS pid", [list(pids)]
         )
-
-    def await_end(self, pids: Collection[int], seconds: float) -> None:
-        """Wait until server processes are gone, and with them their locks.
-
-        Args:
-            pids: The processes, whose connections are closed.
-            seconds: How long at most; one that is still there may disturb what comes next.
-        """
-        give_up = time.monotonic() + seconds
-        left = "SELECT 1 FROM pg_stat_activity WHERE pid = ANY (%s) LIMIT 1"
-        while pids and self._connection.execute(left, [list(pids)]).fetchone():
-            if time.monotonic() > give_up:
-                break
 
 
 def in_a_circle(waiting: Mapping[int, Iterable[int]]) -> bool:

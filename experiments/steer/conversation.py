@@ -298,12 +298,7 @@ class Conversation:
         codes = struct.unpack_from(f"!{count}H", rest, 2)
         at = 2 + 2 * count
         number, at = _short(rest, at), at + 2
-        parameters: list[bytes | None] = []
-        for _ in range(number):
-            (size,) = struct.unpack_from("!i", rest, at)
-            at += 4
-            parameters.append(None if size < 0 else rest[at : at + size])
-            at += max(size, 0)
+        parameters = _values(rest, at, number)
         formats = [bool(code) for code in codes] if count == number else [any(codes)] * number
         return portal, _Bound(sql, parameters, formats, oids)
 
@@ -316,7 +311,8 @@ class Conversation:
             self._foresee(command(turn.sql), turn.sql)
         elif not turn.background:
             self.stepped = True
-        self._note(turn)
+        self.session_locks |= turn.statement is not None and turn.statement.outlives
+        self.marked |= self.stepped and command(turn.sql).leaves
         written = self._awaiting(turn.unit)
         try:
             self.server.sendall(written)
@@ -327,10 +323,6 @@ class Conversation:
             return  # the end of the connection is the answer
         if not self._awaited:
             self._complete()
-
-    def _note(self, turn: Turn) -> None:
-        self.session_locks |= turn.statement is not None and turn.statement.outlives
-        self.marked |= self.stepped and command(turn.sql).leaves
 
     def _awaiting(self, unit: Unit) -> bytes:
         """Note which answers are due, and return what to send.
@@ -512,6 +504,11 @@ class Conversation:
         """Break the connection, and wait until the server process has let go of everything."""
         with suppress(OSError):
             self.server.shutdown(socket.SHUT_WR)
+        self.await_silence()
+
+    def await_silence(self) -> None:
+        """Pass over what the server still says, until it has let go of everything."""
+        with suppress(OSError):
             while self.server.recv(PIECE):
                 pass
 
@@ -552,12 +549,16 @@ def _columns(each: bytes) -> tuple[tuple[int, bool], ...]:
 
 
 def _row(each: bytes) -> tuple[bytes | None, ...]:
+    return _values(each, 7, _short(each, 5))
+
+
+def _values(data: bytes, at: int, count: int) -> tuple[bytes | None, ...]:
+    """Read values, each with its length before it, which is negative for NULL."""
     values: list[bytes | None] = []
-    at = 7
-    for _ in range(_short(each, 5)):
-        (size,) = struct.unpack_from("!i", each, at)
+    for _ in range(count):
+        (size,) = struct.unpack_from("!i", data, at)
         at += 4
-        values.append(None if size < 0 else each[at : at + size])
+        values.append(None if size < 0 else data[at : at + size])
         at += max(size, 0)
     return tuple(values)
 

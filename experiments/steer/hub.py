@@ -42,7 +42,7 @@ PORT = 5432
 SECONDS = 10.0
 """How long the server may take to let a connection in."""
 
-_VERSION, _CANCEL, _TLS, _GSS = 196608, 80877102, 80877103, 80877104
+_CANCEL, _TLS, _GSS = 80877102, 80877103, 80877104
 _CLIENT = re.compile(r"\bclient=(?:'|%27|)(\d+)")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 # A trace as W3C writes it; the lab's own carry the client's number.
@@ -77,7 +77,7 @@ class Caller:
         received: What the client has sent of its first packet.
         startup: That packet.
         pid: The server process.
-        said: What the server has said so far.
+        frames: Puts together what the server says.
     """
 
     gate: Gate
@@ -122,7 +122,6 @@ class Hub:
         self._background = re.compile(background, re.IGNORECASE) if background else None
         self._folder = Path(tempfile.mkdtemp(prefix="lab-hub-"))
         self._selector = selectors.DefaultSelector()
-        self._gates: list[Gate] = []
         self.known = Known()
         self.conversations: list[Conversation] = []
         self.clients = 0
@@ -175,24 +174,17 @@ class Hub:
 
     def _open(self, gate: Gate) -> None:
         gate.listener.listen(128)
-        self._gates.append(gate)
-        self._watch(gate.listener, lambda: self._accept(gate))
+        self.watch(gate.listener, lambda: self._accept(gate))
 
-    def _watch(self, what: socket.socket, then: Callable[[], None]) -> None:
+    def watch(self, what: socket.socket, then: Callable[[], None]) -> None:
+        """Have something called when a socket has something to read."""
         self._selector.register(what, selectors.EVENT_READ, then)
 
-    def _forget(self, what: socket.socket | None) -> None:
+    def unwatch(self, what: socket.socket | None) -> None:
+        """Forget a socket."""
         if what is not None:
             with suppress(KeyError, ValueError):
                 self._selector.unregister(what)
-
-    def watch(self, what: socket.socket, then: Callable[[], None]) -> None:
-        """Have something called when a socket of somebody else's has something to read."""
-        self._watch(what, then)
-
-    def unwatch(self, what: socket.socket) -> None:
-        """Forget such a socket."""
-        self._forget(what)
 
     # Letting in
 
@@ -200,7 +192,7 @@ class Hub:
         client, _ = gate.listener.accept()
         client.settimeout(SECONDS)
         caller = Caller(gate, client)
-        self._watch(client, lambda: self._greet(caller))
+        self.watch(client, lambda: self._greet(caller))
 
     def _greet(self, caller: Caller) -> None:
         """Take what a client says before it is let in."""
@@ -250,7 +242,7 @@ class Hub:
             self._refuse(caller, "08006", f"the server can't be reached: {error}")
             return
         caller.server.sendall(caller.startup)
-        self._watch(caller.server, lambda: self._hear_server(caller))
+        self.watch(caller.server, lambda: self._hear_server(caller))
 
     def _hear_server(self, caller: Caller) -> None:
         """Take what the server says to somebody who is not let in yet."""
@@ -270,8 +262,8 @@ class Hub:
 
     def _let_in(self, caller: Caller, ready: bytes) -> None:
         assert caller.server is not None
-        self._forget(caller.client)
-        self._forget(caller.server)
+        self.unwatch(caller.client)
+        self.unwatch(caller.server)
         owner = caller.gate.owner
         new = Conversation(caller.client, caller.server, caller.pid, owner=owner, known=self.known)
         if owner is None and (tagged := _CLIENT.search(_application(caller.startup))):
@@ -283,8 +275,8 @@ class Hub:
             self._turn_away(caller)
             return
         self.conversations.append(new)
-        self._watch(new.client, lambda: self._from_client(new))
-        self._watch(new.server, lambda: self._from_server(new))
+        self.watch(new.client, lambda: self._from_client(new))
+        self.watch(new.server, lambda: self._from_server(new))
         self._write(new, said + ready)
 
     def _refuse(self, caller: Caller, sqlstate: str, why: str) -> None:
@@ -296,7 +288,7 @@ class Hub:
 
     def _turn_away(self, caller: Caller) -> None:
         for each in (caller.client, caller.server):
-            self._forget(each)
+            self.unwatch(each)
             if each is not None:
                 each.close()
 
@@ -345,7 +337,7 @@ class Hub:
     def _from_client(self, one: Conversation) -> None:
         data = _received(one.client)
         if not data:
-            self._forget(one.client)
+            self.unwatch(one.client)
         one.hear(data)
         self._advance(one)
         if one.asks and one.owner is not None and one.owner == self.running:
@@ -354,7 +346,7 @@ class Hub:
     def _from_server(self, one: Conversation) -> None:
         one.take(_received(one.server))
         if one.closed:
-            self._forget(one.server)
+            self.unwatch(one.server)
             if not one.asks:
                 self._part(one)
             return
@@ -407,8 +399,8 @@ class Hub:
 
     def cut(self, one: Conversation) -> None:
         """Break a connection; its client's code goes on as soon as it notices."""
-        self._forget(one.client)
-        self._forget(one.server)
+        self.unwatch(one.client)
+        self.unwatch(one.server)
         one.hang_up_on_server()
         self.conversations.remove(one)
         self.running = self.last = one.owner or 0
@@ -470,19 +462,17 @@ class Hub:
 
     def end(self, one: Conversation, blockers: Blockers) -> None:
         """End a session, whatever it is doing, and wait until its locks are gone."""
-        self._forget(one.client)
-        self._forget(one.server)
+        self.unwatch(one.client)
+        self.unwatch(one.server)
         blockers.end([one.pid])
         # A server process closes its connection when it has let go of everything.
-        with suppress(OSError):
-            while one.server.recv(PIECE):
-                pass
+        one.await_silence()
         self.drop(one)
 
     def drop(self, one: Conversation) -> None:
         """Close a connection at both ends; its server process notices by itself."""
-        self._forget(one.client)
-        self._forget(one.server)
+        self.unwatch(one.client)
+        self.unwatch(one.server)
         if one in self.conversations:
             self.conversations.remove(one)
         one.hang_up()

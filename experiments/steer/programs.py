@@ -226,11 +226,6 @@ class Process:
         threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
 
     @property
-    def pid(self) -> int:
-        """Its process."""
-        return self._process.pid
-
-    @property
     def ended(self) -> bool:
         """Whether it has come to its end."""
         return self._process.poll() is not None
@@ -250,22 +245,19 @@ class Process:
         Raises:
             ProgramError: It has ended, or prints nothing in time.
         """
-        try:
-            line = self._lines.get(timeout=seconds)
-        except queue.Empty:
-            raise ProgramError(f"{self.name} has printed nothing for {seconds:.0f} s") from None
+        line = self.heard(seconds)
         if line is None:
-            raise ProgramError(self._obituary())
+            raise ProgramError(f"{self.name} has printed nothing for {seconds:.0f} s")
         return line
 
-    def heard(self) -> str | None:
-        """Return the next line if it has printed one.
+    def heard(self, seconds: float = 0.0) -> str | None:
+        """Return the next line; None where it prints none in time.
 
         Raises:
             ProgramError: It has ended.
         """
         try:
-            line = self._lines.get_nowait()
+            line = self._lines.get(block=seconds > 0, timeout=seconds or None)
         except queue.Empty:
             return None
         if line is None:
@@ -277,6 +269,18 @@ class Process:
         with suppress(queue.Empty):
             while (line := self._lines.get_nowait()) is not None:
                 del line
+
+    def finish(self, stdin: str) -> Exit:
+        """Tell it all that it is to read, and await its end."""
+        assert self._process.stdin
+        if stdin:
+            self.tell(stdin)
+        self._process.stdin.close()
+        printed = []
+        with suppress(ProgramError):
+            while True:
+                printed.append(self.hear(ANSWER_SECONDS))
+        return Exit(self._process.wait(ANSWER_SECONDS), "\n".join(printed))
 
     def close(self) -> None:
         """End it, and everything that it has started."""
@@ -325,7 +329,6 @@ class Served:
         self, server: Server, url: sqlalchemy.URL, meanwhile: Callable[[float], object]
     ) -> None:
         self._process = Process(server.cmd, url, server.env, server.cwd)
-        self.pid = self._process.pid
         try:
             self.port = self._await_ready(server.ready, meanwhile)
         except BaseException:
@@ -382,14 +385,6 @@ def run(command: Command, url: sqlalchemy.URL) -> Exit:
     """Run a command to its end."""
     process = Process(command.cmd, url, command.env)
     try:
-        if command.stdin:
-            process.tell(command.stdin)
-        assert process._process.stdin  # noqa: SLF001 - its own module
-        process._process.stdin.close()  # noqa: SLF001
-        printed = []
-        with suppress(ProgramError):
-            while True:
-                printed.append(process.hear(ANSWER_SECONDS))
-        return Exit(process._process.wait(ANSWER_SECONDS), "\n".join(printed))  # noqa: SLF001
+        return process.finish(command.stdin)
     finally:
         process.close()

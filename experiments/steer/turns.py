@@ -33,8 +33,6 @@ LAST_LOOK = 0.01
 LAST_SECONDS = 1.0
 """How long a client has to come to its end, once its connections were ended."""
 DEADLOCK = "40P01"
-
-
 ADMIN_SHUTDOWN = "57P01"
 
 
