@@ -20,7 +20,8 @@
 Paths are relative to the file. In place of `setup`, `setup_command` names a command that finds the
 database in DATABASE_URL. A client may also be a `worker` with a `line`, or a `command` with
 `stdin`. What must never be is `sql` that must return no row, `no_overlap`, `one_row_per`, or
-`told_means_stored` with the `status` and the `path` in the JSON that mean a row.
+`told_means_stored` with the `status` and the `path` in the JSON that mean a row. `pause` says how
+many seconds the program pauses by itself at most, `background` what a pool's own statements are.
 """
 
 from __future__ import annotations
@@ -39,12 +40,13 @@ from experiments.judge.invariants import (
 )
 from experiments.scenes.parameters import BadExperiment
 from experiments.steer.programs import Command, Kind, Request, Server, Worker
+from experiments.steer.quiet import PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-_TOP = {"name", "setup", "setup_command", "background", "server", "client", "never"}
+_TOP = {"name", "setup", "setup_command", "background", "pause", "server", "client", "never"}
 
 
 def load_app(path: Path) -> Program:
@@ -71,6 +73,7 @@ def load_app(path: Path) -> Program:
         server=_server(given["server"], home) if "server" in given else None,
         name=given.get("name", path.stem),
         background=given.get("background"),
+        pause=given.get("pause", PAUSE),
     )
 
 

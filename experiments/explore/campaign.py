@@ -90,6 +90,7 @@ class Campaign:
             )
         for note in self._explorer.notes:
             self._result.doubt(note)
+        self._result.notes += self._explorer.remarks
 
     def _enough(self) -> bool:
         result = self._result

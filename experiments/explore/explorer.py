@@ -103,6 +103,7 @@ class Explorer:
         play: What.
         heard: Whether any statement has come by.
         deadlock_timeout_lowered: Whether deadlocks are found at once.
+        starts: Whether clients' starts are steps, since they wait for each other in their program.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class Explorer:
     ) -> None:
         self.play = play
         self.heard = False
-        self.deadlock_timeout_lowered = False
+        self.deadlock_timeout_lowered = self.starts = False
         self._database = database
         self._most_steps = most_steps
         self._guard = guard_seconds
@@ -186,6 +187,24 @@ class Explorer:
             )
         return notes
 
+    @property
+    def remarks(self) -> list[str]:
+        """What else was seen that a reader should know."""
+        remarks = []
+        if self.starts:
+            remarks.append(
+                "clients waited for each other inside of their program: their starts are steps, and"
+                " every order was played, though some may be alike"
+            )
+        if self._hub.guessed:
+            remarks.append(
+                f"{self._hub.guessed} times a connection came free for which clients waited: it"
+                " was taken to be given to whoever had waited longest"
+            )
+        if self._hub.nobodys:
+            remarks.append(f"{self._hub.nobodys} statements of nobody's were let through")
+        return remarks
+
     def run(self, choose: Chooser, only: int | None = None) -> Run:
         """Play one schedule.
 
@@ -208,7 +227,7 @@ class Explorer:
         for client in self._clients:
             client.sit_out()
         try:
-            turns.begin(works)
+            turns.begin(works, starts=self.starts)
             while turns.ready:
                 move = choose(turns)
                 if move is None:
@@ -218,8 +237,16 @@ class Explorer:
                     broken = f"client {move.client} sent more than {self._most_steps} statements"
                     break
                 turns.grant(move)
+            else:
+                if turns.inside:
+                    broken = (
+                        f"client {turns.inside[0]} waits inside of its program, and nobody is left"
+                        " who could let it go on"
+                    )
         except Stuck as error:
             broken = str(error)
+        if turns.parked and not self.starts:
+            self.starts = self._learnt = True
         taken = turns.taken
         ended = self._tidy()
         endings = [self._ending(client, taken) for client in self._clients]
@@ -316,7 +343,14 @@ class Explorer:
     def _hire(self) -> None:
         self._idle = {}
         self._clients = [Client(number) for number in range(self.play.clients)]
-        self._turns = Turns(self._hub, self._clients, self._blockers, self._guard)
+        self._turns = Turns(
+            self._hub,
+            self._clients,
+            self._blockers,
+            self._guard,
+            pause=self.play.pause,
+            process=self.play.process,
+        )
 
     def _dismiss_all(self) -> None:
         for client in self._clients:

@@ -12,11 +12,14 @@ works, and errs on the side of dependence:
 - Who asks for a lock commutes neither with who asks for one that conflicts, nor with the end of
   the transaction that holds one. PostgreSQL lets go of locks when an error occurs, not at ROLLBACK.
 - A step that lets others go on includes what these then do.
+- A number drawn from a sequence is gone at once, whatever becomes of the transaction. Two that draw
+  do not commute.
 - Steps of SERIALIZABLE transactions commute only where both read: writes, reads after writes and
   ends of transactions are what decides who is failed.
 - The step after which a client may be told something does not commute with another client's
   first: properties speak of requests that were open at the same time.
-- What is not recognised depends on everything.
+- What is not recognised depends on everything, and so does a step under an isolation level that
+  could not be learnt.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from experiments.sql.commands import UNKNOWN_LEVEL
 from experiments.sql.statements import ALL, KEY_SHARE, NO_KEY_UPDATE, TABLE_MODES, UPDATE
 
 if TYPE_CHECKING:
@@ -161,9 +165,9 @@ class Ledger:
         if turn.begin:
             held = self._held[turn.client] = _Held(turn.isolation or self.default_level)
         held.began = True
-        held.locks |= self._asks(turn.statement)
+        held.locks |= self._asks(turn.statement) - _drawn(turn.statement)
         held.changes += tuple(turn.statement.writes.items())
-        held.opaque |= not turn.statement.recognised
+        held.opaque |= not turn.statement.recognised or held.level == UNKNOWN_LEVEL
         if turn.statement.serializable:
             held.level = "SERIALIZABLE"
 
@@ -209,7 +213,7 @@ class Ledger:
         own = not turn.in_transaction
         fixed = turn.in_transaction and level in ("REPEATABLE READ", "SERIALIZABLE")
         return Footprint(
-            opaque=not turn.statement.recognised,
+            opaque=not turn.statement.recognised or level == UNKNOWN_LEVEL,
             reads=() if fixed else (turn.statement,),
             snapshot=fixed and not (held.began and not turn.begin),
             asks=asks,
@@ -222,6 +226,7 @@ class Ledger:
 
     def _asks(self, statement: Statement) -> frozenset[Lock]:
         asked: set[Lock] = {("table", table, _READS) for table in statement.tables}
+        asked |= _drawn(statement)
         if statement.advisory:
             asked.add(("advisory", "", 0))
         if statement.table_lock is not None:
@@ -233,3 +238,8 @@ class Ledger:
             asked |= {("write", table, 0), ("row", table, strength), ("table", table, _WRITES)}
             asked |= {("row", other, KEY_SHARE) for other in self.references.get(table, ())}
         return frozenset(asked)
+
+
+def _drawn(statement: Statement) -> frozenset[Lock]:
+    """What stands for the sequences that it draws from; nobody holds them."""
+    return frozenset(("write", table, 0) for table in statement.draws)

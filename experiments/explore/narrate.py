@@ -76,6 +76,8 @@ def _answer(turn: Turn) -> str:
     if turn.error is not None:
         state = turn.error.sqlstate
         return f"{'connection lost' if state == LOST else f'ERROR {state}'}: {turn.error.message}"
+    if turn.kind == "start":
+        return "waits inside of the program" if turn.parked else ""
     if turn.kind != "statement":
         return "committed" if turn.kind == "commit" else "rolled back"
     result = turn.result

@@ -23,6 +23,7 @@ from experiments.scenes.shapes import Place
 from experiments.scenes.stage import Stage
 from experiments.schedules.schedule import ClientReply, StoredRow, double_bookings
 from experiments.steer.programs import engine
+from experiments.steer.quiet import PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Sequence
@@ -91,6 +92,11 @@ class Play(Protocol):
 
     clients: int
     background: str | None
+    pause: float
+
+    def process(self, client: int) -> int | None:
+        """Say in which process a client's code runs; None where it is a thread of this one."""
+        ...
 
     def open(self, connection: psycopg.Connection) -> None:
         """Remember how every run begins."""
@@ -138,6 +144,7 @@ class BookingPlay(Stage):
     """
 
     background: str | None = None
+    pause = PAUSE
 
     def __init__(  # noqa: PLR0913 - a play has as many parts
         self,
@@ -163,6 +170,9 @@ class BookingPlay(Stage):
         self._known: dict[Hashable, Judgement] = {}
         self._engines: list[Engine] = []
         self.reset()
+
+    def process(self, client: int) -> None:
+        """Say nothing: the clients' code runs in this process."""
 
     def open(self, connection: psycopg.Connection) -> None:
         """Remember how every run begins."""

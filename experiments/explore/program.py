@@ -34,6 +34,7 @@ from experiments.steer.clients import NotPlayed
 from experiments.steer.programs import (
     ANSWER_SECONDS,
     Command,
+    Exit,
     HttpAnswer,
     Kind,
     Process,
@@ -45,6 +46,7 @@ from experiments.steer.programs import (
     engine,
     run,
 )
+from experiments.steer.quiet import PAUSE
 
 if TYPE_CHECKING:
     from experiments.server.database import Database
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 Setup = str | Path | Command | Callable[[sqlalchemy.Engine], object]
 
 MOST_ROWS = 20
+MOST_PAUSE = 60
 FAILED = 500  # the first status that is the server's own fault
 # What no two runs have in common, whatever their order.
 _PASSING = re.compile(
@@ -75,6 +78,9 @@ class Program:
         name: What to call it.
         background: What nobody's statements look like, such as those of a pool that keeps itself
             awake, as a regular expression.
+        pause: How long the program pauses by itself at most, before it tries again for instance,
+            in seconds. A client that is silent for longer, while all of the program sleeps, is
+            taken to wait inside of it for another client.
     """
 
     clients: Sequence[Kind]
@@ -83,6 +89,7 @@ class Program:
     server: Server | None = None
     name: str = PROGRAM
     background: str | None = None
+    pause: float = PAUSE
     invariants: tuple[Invariant, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +97,8 @@ class Program:
             raise BadExperiment("A program needs clients.")
         if not self.never:
             raise BadExperiment("Say what must never be: without an invariant nothing can break.")
+        if not 0 < self.pause <= MOST_PAUSE:
+            raise BadExperiment(f"A pause is above 0 and at most {MOST_PAUSE} s: {self.pause}")
         if self.server is None and any(isinstance(each, Request) for each in self.clients):
             raise BadExperiment("Requests need a server.")
         given = [never(each) if isinstance(each, str) else each for each in self.never]
@@ -110,7 +119,7 @@ class ProgramPlay:
     def __init__(self, program: Program, database: Database) -> None:
         self.program = program
         self.clients = len(program.clients)
-        self.background = program.background
+        self.background, self.pause = program.background, program.pause
         self.failures: set[str] = set()
         self._well = False
         self._database = database
@@ -177,17 +186,31 @@ class ProgramPlay:
             return partial(self._ask, kind, number)
         url = hub.gate(number)
         if isinstance(kind, Command):
-            return partial(run, kind, url)
+            return partial(self._run_anew, kind, url, number)
         if isinstance(kind, Worker):
             self._urls[number] = url
             return partial(self._tell, kind, number)
         self._engines[number] = engine(url)
         return partial(kind, self._engines[number])
 
+    def process(self, client: int) -> int | None:
+        """Say in which process a client's code runs; None where it is a thread of this one."""
+        process: Process | Served | None = self._workers.get(client)
+        if isinstance(self.program.clients[client], Request):
+            process = self._served
+        return None if process is None else process.pid
+
     def _ask(self, request: Request, number: int) -> HttpAnswer:
         if self._served is None:
             raise ProgramError("the server has ended")
         return self._served.ask(request, number)
+
+    def _run_anew(self, command: Command, url: sqlalchemy.URL, number: int) -> Exit:
+        process = self._workers[number] = Process(command.cmd, url, command.env)
+        try:
+            return process.finish(command.stdin)
+        finally:
+            process.close()
 
     def _tell(self, worker: Worker, number: int) -> str:
         known = self._workers.get(number)

@@ -94,6 +94,7 @@ def replays(
         else:
             play = ProgramPlay(program, database)
         with Explorer(database, play) as explorer:
+            explorer.starts = any(step.kind == "start" for step in known.steps)
             for _ in range(times):
                 following, run = _followed(explorer, known)
                 seen = written(run, result, explorer, booking, known.backstop)

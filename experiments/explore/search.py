@@ -98,7 +98,8 @@ class Systematic:
         faults: int = 0,
     ) -> None:
         self._explorer = explorer
-        self._reduce = reduce
+        # What is shared inside of a program is not known, so no two steps are known to commute.
+        self._reduce = reduce and not explorer.starts
         self._most = preemptions
         self._faults = faults
         self._number = count()

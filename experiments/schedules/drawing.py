@@ -151,7 +151,7 @@ class _Picture:
         step, top = self._steps[number], self._tops[number]
         left, what, came = self._left(step.client), labels.action(step), labels.outcome(step)
         colour = COLOURS.get(what.split()[0], "white")
-        ink = "white" if step.kind != "statement" else INK
+        ink = "white" if step.kind in ("commit", "rollback") else INK
         self._text(
             MARGIN + GUTTER - 0.14, top + BOX / 2, str(1 + list(self._tops).index(number)),
             fontsize=SMALL, color="#555555", ha="right",

@@ -110,7 +110,7 @@ def outcome(step: Step) -> str:
     if step.error:
         return ERRORS.get(step.error, f"error {step.error}")
     if step.kind != "statement":
-        return ""
+        return step.answer if step.kind == "start" else ""
     first = step.rows[0][0] if step.rows else None
     what = action(step)
     meanings: tuple[tuple[str, Callable[[], str]], ...] = (

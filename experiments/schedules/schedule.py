@@ -2,7 +2,8 @@
 
 A schedule is a list of steps, in the order in which they were let through to the server. A step
 is a statement, a COMMIT or a ROLLBACK; a BEGIN is merged with the statement that follows it,
-since it takes neither a snapshot nor a lock. A step that has to wait in the server is answered
+since it takes neither a snapshot nor a lock. Where clients wait for each other inside of their
+program, a client's start is a step as well. A step that has to wait in the server is answered
 later, while another client's step runs: `answered_at` is the number of that step. Steps are
 numbered by their position in the list, clients from 0; pictures may call client 0 "T1".
 
@@ -28,7 +29,7 @@ FORMAT = 1
 PROGRAM = "program"
 """Stands for the shape where what was explored is no strategy, but somebody's program."""
 
-Kind = Literal["statement", "commit", "rollback"]
+Kind = Literal["statement", "commit", "rollback", "start"]
 
 
 class UnreadableSchedule(ValueError):
@@ -42,7 +43,8 @@ class Step:
     Attributes:
         client: Whose it is.
         kind: What it is.
-        sql: What was sent, parameters rendered; `COMMIT` or `ROLLBACK` for those kinds.
+        sql: What was sent, parameters rendered; `COMMIT` or `ROLLBACK` for those kinds, a comment
+            for a start.
         begin: The BEGIN that was sent just before it, where it opened a transaction; with its
             isolation level. Empty within a transaction, and where it is one by itself.
         answer: What came back, in words: `1 row: 7`, `no row`, `1 row inserted`, an error's text.

@@ -86,7 +86,8 @@ def to_spec(found: Counterexample, strategy: Strategy | None = None) -> str:
     Raises:
         NotExportable: A statement holds a brace outside of what is quoted.
     """
-    steps = chosen(found)
+    # Programs' starts are nothing that a server knows of.
+    steps = [(number, step) for number, step in chosen(found) if step.kind != "start"]
     names = {number: f"T{step.client + 1}_{place}" for place, (number, step) in enumerate(steps, 1)}
     parts = [f"# {found.strategy}, {found.shape}: {labels.breach(found.breaches[0])}", ""]
     parts += [

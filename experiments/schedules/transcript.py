@@ -110,6 +110,9 @@ def _step(number: int, step: Step, found: Counterexample) -> Iterator[str]:
     if step.fault:
         yield f"-- {name}, {labels.fault(step)}: {statement(step.sql)}"
         return
+    if step.kind == "start":
+        yield f"-- {name} starts{f', and {step.answer}' if step.answer else ''}"
+        return
     blocks = f", BLOCKS: waits for {labels.clients(step.waited_for)}" if step.waited else ""
     yield f"{statement(step.sql)}; -- {name}{blocks}"
     if step.answered_at == number and step.kind == "statement":

@@ -122,7 +122,7 @@ class Recogniser:
             " AND relnamespace::regnamespace::text = ANY (%s)"
         )
         # Not followed: a view's definition, a rule's, a policy's, and functions of somebody's own
-        # that are called for a default or a check.
+        # that are called for a default or a check. What a sequence says of itself changes at once.
         self._opaque = (
             {"information_schema"}
             | column(
@@ -130,7 +130,7 @@ class Recogniser:
                 " AND relnamespace::regnamespace::text = ANY (%s)"
             )
             | column(
-                "SELECT lower(relname) FROM pg_class WHERE (relkind IN ('v', 'm', 'f')"
+                "SELECT lower(relname) FROM pg_class WHERE (relkind IN ('v', 'm', 'f', 'S')"
                 " OR relhasrules OR relrowsecurity)"
                 " AND relnamespace::regnamespace::text <> ALL (%s)"
             )
@@ -145,6 +145,14 @@ class Recogniser:
                   JOIN pg_class ON pg_class.oid = coalesce(adrelid, conrelid)
                  WHERE pronamespace::regnamespace::text <> ALL (%s) AND provolatile <> 'i'
                 """
+            )
+        )
+        self._numbered = self._named(
+            column(
+                "SELECT lower(relname) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+                " LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum"
+                " WHERE (attidentity <> '' OR pg_get_expr(adbin, adrelid) LIKE '%%nextval(%%')"
+                " AND relnamespace::regnamespace::text <> ALL (%s)"
             )
         )
         self._triggers: dict[str, list[_Trigger]] = {}
@@ -285,6 +293,7 @@ class Recogniser:
             advisory=bool(advisory),
             releases=any("unlock" in word for word in advisory),
             outlives=any("xact" not in word for word in advisory),
+            draws=self._numbered | {""} if "nextval" in called else frozenset(),
         )
 
     def _opaque_to_us(self, words: list[str], called: Iterable[_Function] = ()) -> Statement:

@@ -40,6 +40,8 @@ class Statement:
         releases: Whether it lets go of a lock before its transaction ends.
         outlives: Whether it takes a lock that outlives its transaction.
         serializable: Whether it raises the isolation level of its transaction.
+        draws: Where numbers are drawn from sequences that it names: the tables that draw theirs by
+            default, and an empty name, which stands for all sequences.
     """
 
     recognised: bool = True
@@ -52,12 +54,18 @@ class Statement:
     releases: bool = False
     outlives: bool = False
     serializable: bool = False
+    draws: frozenset[str] = frozenset()
 
     @property
     def only_reads(self) -> bool:
         """Whether nobody else could notice it."""
         return self.recognised and not (
-            self.writes or self.row_lock or self.table_lock or self.advisory or self.serializable
+            self.writes
+            or self.row_lock
+            or self.table_lock
+            or self.advisory
+            or self.serializable
+            or self.draws
         )
 
     def reads(self, table: str, columns: frozenset[str]) -> bool:

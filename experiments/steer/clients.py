@@ -65,6 +65,12 @@ class Client:
         self._thread = threading.Thread(target=self._run, name=f"client {number}", daemon=True)
         self._thread.start()
 
+    @property
+    def thread(self) -> int:
+        """What the system calls its thread."""
+        assert self._thread.native_id is not None
+        return self._thread.native_id
+
     def begin(self, work: Callable[[], Any]) -> None:
         """Run the code."""
         self._work, self.done = work, False

@@ -8,7 +8,8 @@ one thread: the hub takes what has arrived, and says what has changed.
 At most one client's code runs at any time, as far as it can be seen from here: from the moment that
 an answer is delivered to it until it has asked for another or has come to its end. A statement on a
 connection that nobody has is of the client that runs, or that ran last; the connection is then its
-own until the server says that no transaction is open.
+own until the server says that no transaction is open. Where somebody waits inside of the program
+for a connection, whoever waits longest is taken to have got the one that comes free.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.sql.commands import command
 from experiments.steer.conversation import PIECE, Conversation, ConversationError, Known
 from experiments.steer.faults import LOST_ANSWER
 from experiments.steer.messages import Frames, message, opening
@@ -66,7 +68,7 @@ class Gate:
     password: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Caller:
     """A connection that has not been let in yet.
 
@@ -105,6 +107,8 @@ class Hub:
         clients: How many there are.
         running: Whose code runs.
         last: Whose code ran last.
+        inside: Who waits inside of the program, whoever waits longest first.
+        guessed: How many statements were given to the one of them who waits longest.
         nobodys: How many statements were nobody's.
         known: What the conversations have learnt.
         together: Whether a client had two statements under way at one time.
@@ -121,12 +125,15 @@ class Hub:
         self._url, self._settings, self._judge = url, settings, judge
         self._background = re.compile(background, re.IGNORECASE) if background else None
         self._folder = Path(tempfile.mkdtemp(prefix="lab-hub-"))
+        self._passed_on: list[Caller] = []
         self._selector = selectors.DefaultSelector()
         self.known = Known()
         self.conversations: list[Conversation] = []
         self.clients = 0
         self.running: int | None = None
         self.last = 0
+        self.inside: list[int] = []
+        self.guessed = 0
         self.nobodys = 0
         self.together = False
         self.problem = ""
@@ -188,6 +195,13 @@ class Hub:
 
     # Letting in
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody's program waits for the server, and not for a step to be granted."""
+        return bool(self._passed_on) or any(
+            one.flight is not None and one.flight.background for one in self.conversations
+        )
+
     def _accept(self, gate: Gate) -> None:
         client, _ = gate.listener.accept()
         client.settimeout(SECONDS)
@@ -241,6 +255,7 @@ class Hub:
         except OSError as error:
             self._refuse(caller, "08006", f"the server can't be reached: {error}")
             return
+        self._passed_on.append(caller)
         caller.server.sendall(caller.startup)
         self.watch(caller.server, lambda: self._hear_server(caller))
 
@@ -262,6 +277,7 @@ class Hub:
 
     def _let_in(self, caller: Caller, ready: bytes) -> None:
         assert caller.server is not None
+        self._passed_on.remove(caller)
         self.unwatch(caller.client)
         self.unwatch(caller.server)
         owner = caller.gate.owner
@@ -287,6 +303,8 @@ class Hub:
         self._turn_away(caller)
 
     def _turn_away(self, caller: Caller) -> None:
+        if caller in self._passed_on:
+            self._passed_on.remove(caller)
         for each in (caller.client, caller.server):
             self.unwatch(each)
             if each is not None:
@@ -363,11 +381,16 @@ class Hub:
             if one.owner is None:
                 one.owner = self._attributed(turn)
             turn.client = one.owner
+            if one.owner in self.inside:
+                self.inside.remove(one.owner)
             if not turn.background or turn.prepares:
                 self._judge(turn)
             if not turn.background:
                 self.together |= any(
-                    other.owner == one.owner and other.head for other in self.conversations
+                    under_way is not None and not under_way.background
+                    for other in self.conversations
+                    if other.owner == one.owner
+                    for under_way in (other.head, other.flight)
                 )
                 one.head = turn
                 return
@@ -379,6 +402,10 @@ class Hub:
             tagged = pattern.search(comments)
             if tagged and int(tagged[1], base) < self.clients:
                 return int(tagged[1], base)
+        # What makes a connection ready for the next is sent by whoever gives it back.
+        if self.inside and (not turn.background or command(turn.sql).begins):
+            self.guessed += 1
+            return self.inside[0]
         return self.last if self.running is None else self.running
 
     def _nobodys(self, one: Conversation, turn: Turn) -> bool:

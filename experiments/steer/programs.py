@@ -226,6 +226,11 @@ class Process:
         threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
 
     @property
+    def pid(self) -> int:
+        """What the system calls it."""
+        return self._process.pid
+
+    @property
     def ended(self) -> bool:
         """Whether it has come to its end."""
         return self._process.poll() is not None
@@ -345,6 +350,11 @@ class Served:
             f"{self._process.name} has not printed what says that it is ready ({ready})"
             f" for {START_SECONDS:.0f} s"
         )
+
+    @property
+    def pid(self) -> int:
+        """What the system calls its process."""
+        return self._process.pid
 
     @property
     def ended(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from experiments.sql.commands import UNKNOWN_LEVEL
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -76,6 +78,7 @@ class Turn:
         prepares: Whether it only prepares a statement inside of a transaction, which then locks the
             statement's tables already.
         fault: What was done to it, as a name of `experiments.schedules.labels.FAULTS`.
+        parked: Whether its client then had to wait inside of its program.
     """
 
     pid: int
@@ -99,8 +102,13 @@ class Turn:
     background: bool = False
     prepares: bool = False
     fault: str = ""
+    parked: bool = False
 
     @property
     def fixed(self) -> bool:
         """Whether its transaction sees what stood when it took its snapshot, and nothing newer."""
-        return self.in_transaction and self.isolation in ("REPEATABLE READ", "SERIALIZABLE", "?")
+        return self.in_transaction and self.isolation in (
+            "REPEATABLE READ",
+            "SERIALIZABLE",
+            UNKNOWN_LEVEL,
+        )

@@ -1,10 +1,14 @@
 """The turns: one client's step is let through to the server, and what follows is awaited.
 
-After every step each client is in one of three states. It is *ready*: its next step is held back.
-It is *done*. Or it is *waiting in the server*, which PostgreSQL alone decides: an answer that takes
-longer than half a millisecond is a reason to ask, never a reason to conclude. Only when every
-client is in one of the three is the next step let through, so a schedule is the same schedule
-however slow the machine is.
+After every step each client is in one of four states. It is *ready*: its next step is held back.
+It is *done*. It is *waiting in the server*, which PostgreSQL alone decides: an answer that takes
+longer than half a millisecond is a reason to ask, never a reason to conclude. Or it waits *inside*
+of its program, for a connection or a lock that another client has; the kernel tells (`quiet`). Only
+when every client is in one of the four is the next step let through, so a schedule is the same
+schedule however slow the machine is.
+
+Where clients wait inside of their program, who has begun before whom is a choice, too: the start of
+a client is then a step.
 
 Two things are left to the server: in which order clients go on that one step lets go on, and which
 transaction is ended where all wait in a circle. Such steps are marked.
@@ -15,6 +19,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from experiments.steer import quiet
 from experiments.steer.blockers import Blockers, in_a_circle
 from experiments.steer.clients import Client, Stuck
 from experiments.steer.faults import AT_A_STEP, CUT, ENDED, ENDED_WAITING
@@ -23,6 +28,7 @@ from experiments.steer.turn import LOST, Failure, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from typing import Any
 
     from experiments.steer.hub import Hub
@@ -57,49 +63,80 @@ class Turns:
         blockers: Tells who waits for whom.
         guard_seconds: How long a client's code, or the server, may take over a step that nobody
             blocks.
+        pause: How long a client's code pauses by itself at most, in seconds.
+        process: Tells in which process a client's code runs; None where it is a thread of this one.
 
     Attributes:
         taken: The steps so far.
         waiting: Who waits in the server, and for whom.
+        parked: Whether anybody has had to wait inside of the program.
     """
 
-    def __init__(
-        self, hub: Hub, clients: Sequence[Client], blockers: Blockers, guard_seconds: float
+    def __init__(  # noqa: PLR0913 - a run depends on as much
+        self,
+        hub: Hub,
+        clients: Sequence[Client],
+        blockers: Blockers,
+        guard_seconds: float,
+        *,
+        pause: float = quiet.PAUSE,
+        process: Callable[[int], int | None] = lambda _: None,
     ) -> None:
         self._hub = hub
         self._clients = clients
         self._blockers = blockers
         self._guard = guard_seconds
+        self._pause = pause
+        self._process = process
         self._now = 0
+        self._starts: dict[int, Turn] = {}
+        self._works: Mapping[int, Callable[[], Any]] = {}
         self.taken: list[Turn] = []
         self.waiting: dict[int, set[int]] = {}
+        self.parked = False
         for client in clients:
             hub.watch(client.signal, lambda client=client: self._ended(client))  # type: ignore[misc]
 
-    def begin(self, works: Mapping[int, Callable[[], Any]]) -> None:
+    def begin(self, works: Mapping[int, Callable[[], Any]], *, starts: bool = False) -> None:
         """Run clients' code up to its first step, one after the other.
 
         Args:
             works: The code of each that takes part.
+            starts: Whether their starts are steps; nobody's code runs yet then.
 
         Raises:
             Stuck: One doesn't get there.
         """
         self.taken, self.waiting, self._now = [], {}, 0
-        for number, work in works.items():
-            client = self._clients[number]
-            self._hub.running = self._hub.last = client.number
-            client.begin(work)
-            self._settle()
+        self._hub.inside, self.parked = [], False
+        self._works = works
+        self._starts = {}
+        for number in works:
+            if starts:
+                unit = Unit([], "query")
+                self._starts[number] = Turn(0, unit, "start", "-- starts", client=number)
+            else:
+                self._start(number)
+                self._settle()
+
+    def _start(self, number: int) -> None:
+        client = self._clients[number]
+        self._hub.running = self._hub.last = client.number
+        client.begin(self._works[number])
 
     @property
     def ready(self) -> dict[int, Turn]:
         """The steps that could be let through, by client."""
-        heads: dict[int, Turn] = {}
+        heads = dict(self._starts)
         for one in self._hub.conversations:
             if one.head is not None:  # of a client's two steps, that of the older connection
                 heads.setdefault(one.head.client, one.head)
         return dict(sorted(heads.items()))
+
+    @property
+    def inside(self) -> Sequence[int]:
+        """Who waits inside of the program."""
+        return self._hub.inside
 
     @property
     def flying(self) -> list[Turn]:
@@ -118,6 +155,13 @@ class Turns:
         client, fault = move
         self._now = len(self.taken)
         before = dict(self.waiting)
+        if client in self._starts:
+            turn = self._starts.pop(client)
+            self.taken.append(turn)
+            self._start(client)
+            self._settle()
+            turn.parked = client in self._hub.inside
+            return turn
         one = self._hub.holder(client, waiting=fault == ENDED_WAITING)
         if fault == ENDED_WAITING:
             turn = Turn(one.pid, Unit([], "query"), "rollback", "ROLLBACK", client=client)
@@ -145,7 +189,7 @@ class Turns:
         at_steps = [
             Move(client, fault)
             for client, turn in self.ready.items()
-            if turn.unit.ends != "terminate"
+            if turn.unit.ends != "terminate" and turn.kind != "start"
             for fault in AT_A_STEP
         ]
         return at_steps + [Move(client, ENDED_WAITING) for client in sorted(self.waiting)]
@@ -171,6 +215,8 @@ class Turns:
 
     def _ended(self, client: Client) -> None:
         client.hear()
+        if client.number in self._hub.inside:
+            self._hub.inside.remove(client.number)
         if self._hub.running == client.number:
             self._hub.running = None
 
@@ -211,26 +257,49 @@ class Turns:
             self._take_answers()
             if self._hub.running is None and self._deliver():
                 continue
-            moving = self._hub.running is not None or self._unknown()
-            if not moving and not in_a_circle(self.waiting):
+            running = self._hub.running
+            moving = running is not None or self._unknown()
+            circle = in_a_circle(self.waiting)
+            # Whoever waits inside may have been let go on, and not have come here yet.
+            if not moving and not circle and self._at_rest(self._hub.inside):
                 return
-            if self._hub.listen(patience if self._hub.running is None else self._guard):
+            if self._hub.listen(patience if running is None else self._pause):
                 patience = FIRST_LOOK
                 continue
-            if self._hub.running is None:
-                self._look()
+            if running is None:
+                if moving or circle:
+                    self._look()
                 patience = min(2 * patience, LAST_LOOK)
+            elif self._at_rest([running]):
+                self._hub.inside.append(running)
+                self._hub.running, self.parked = None, True
             if time.monotonic() > give_up:
                 raise self._stuck()
 
+    def _at_rest(self, clients: Sequence[int]) -> bool:
+        """Whether nothing goes on in clients' programs, and nobody says anything."""
+        threads = [thread for client in clients for thread in self._threads(client)]
+        if not threads:
+            return not clients
+        before = quiet.look(threads)
+        if before is None or self._hub.busy or self._hub.listen(quiet.BETWEEN):
+            return False
+        return quiet.look(threads) == before
+
+    def _threads(self, client: int) -> list[Path]:
+        process = self._process(client)
+        if process is None:
+            return quiet.of_thread(self._clients[client].thread)
+        return quiet.of_process(process)
+
     def _stuck(self) -> Stuck:
         if self._hub.running is not None:
-            shared = any(one.shared for one in self._hub.conversations)
-            hint = "neither sent a statement nor ended; has its pool a connection for each client?"
-            return Stuck(self._hub.running, hint if shared else "")
+            return Stuck(self._hub.running)
         alone = [client for client, others in self.waiting.items() if client in others]
         if alone:
             return Stuck(alone[0], "waits for ever for a lock that it holds on another connection")
+        if not self.flying:
+            return Stuck(self._hub.inside[0], "waits inside of a program that never comes to rest")
         return Stuck(min(turn.client for turn in self.flying))
 
     def _unknown(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from experiments.explore.explore import explore_program
@@ -36,6 +38,20 @@ def test_six_drivers_of_one_protocol_agree(name: str) -> None:
         broken = 60 if (row["isolation"], row["asked"]) == ("READ COMMITTED", "overlapping") else 0
         assert (row["schedules"], row["double bookings"]) == (SCHEDULES[row["asked"]], broken)
         assert row["errors told"] == 0 or name == "prisma"
+
+
+def test_a_pool_of_one_makes_the_second_wait_inside() -> None:
+    """Nobody sends anything while somebody else has the connection; who begins is a choice."""
+    there("node-pg")
+    stack = program("node-pg", "SERIALIZABLE", "overlapping")
+    assert stack.server
+    server = replace(stack.server, env={**stack.server.env, "POOL": "1"})
+
+    result = explore_program(replace(stack, server=server, pause=0.05))
+
+    assert result.complete
+    assert result.holds
+    assert (result.schedules, len(result.outcomes)) == (10, 2)
 
 
 def test_prismas_documented_retry_does_not_see_a_refusal_at_commit() -> None:

@@ -255,6 +255,25 @@ def _reads(told: Any) -> Any:  # noqa: ANN401 - as an invariant's
     return [[row for row in told[0] if isinstance(row, tuple) and row[0] in (0, 1)]] if told else []
 
 
+@pytest.mark.parametrize(
+    "second",
+    ["SELECT nextval('number')", "INSERT INTO numbered DEFAULT VALUES RETURNING n",
+     "SELECT last_value, is_called FROM number"],
+    ids=["asks too", "inserts", "looks"],
+)  # fmt: skip
+def test_who_draws_a_number_first_is_a_choice(empty: Empty, second: str) -> None:
+    """A number that is drawn is gone at once: two that draw, or draw and look, do not commute."""
+    setup = (
+        "CREATE SEQUENCE number; CREATE TABLE numbered (n int DEFAULT nextval('number'), who text)"
+    )
+    program = Program([raw("SELECT nextval('number')"), raw(second)], setup, [holds()])
+
+    result = explore_program(program, search="reduced", on=empty())
+
+    assert result.complete
+    assert len(result.outcomes) == 2
+
+
 def test_a_text_of_several_statements_is_a_step(empty: Empty) -> None:
     """It begins with BEGIN, and is not let through for that."""
     whole = raw("BEGIN; UPDATE counter SET value = value + 1; COMMIT")
