@@ -48,20 +48,30 @@ class Frames:
     """Puts messages together from the pieces in which they arrive."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._missing = _HEADER  # how many bytes are needed before there is anything to cut
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take a piece, and return the messages that are complete, their headers included."""
-        buffer = self._buffer
-        buffer += data
-        found, start, size = [], 0, len(buffer)
+        if self._pieces:
+            self._pieces.append(data)
+            self._size += len(data)
+            if self._size < self._missing:
+                return []
+            data = b"".join(self._pieces)
+            self._pieces = []
+        found, start, size = [], 0, len(data)
+        self._missing = _HEADER
         while size - start >= _HEADER:
-            end = start + 1 + int.from_bytes(buffer[start + 1 : start + _HEADER], "big")
+            end = start + 1 + int.from_bytes(data[start + 1 : start + _HEADER], "big")
             if end > size:
+                self._missing = end - start
                 break
-            found.append(bytes(buffer[start:end]))
+            found.append(data[start:end])
             start = end
-        del buffer[:start]
+        if start < size:
+            self._pieces, self._size = [data[start:]], size - start
         return found
 
 

@@ -259,7 +259,7 @@ class Turns:
                 continue
             running = self._hub.running
             moving = running is not None or self._unknown()
-            circle = in_a_circle(self.waiting)
+            circle = bool(self.waiting) and in_a_circle(self.waiting)
             # Whoever waits inside may have been let go on, and not have come here yet.
             if not moving and not circle and self._at_rest(self._hub.inside):
                 return
@@ -308,11 +308,12 @@ class Turns:
 
     def _take_answers(self) -> None:
         """Take account of the steps that were answered since."""
-        flying = set(map(id, self.flying))
-        for turn in self.taken:
-            if turn.answered_at is not None or turn.background:
-                continue
-            if id(turn) in flying:
+        unanswered = [turn for turn in self.taken if turn.answered_at is None]
+        if not unanswered:
+            return
+        flying = self.flying
+        for turn in unanswered:
+            if turn.background or turn in flying:
                 continue
             turn.answered_at = self._now
             self.waiting.pop(turn.client, None)
