@@ -14,7 +14,8 @@ from booking_core.strategies import statements
 from booking_core.strategies.advisory import LOCK
 from booking_core.strategies.function import CLAIM
 from experiments.bench.workloads import FIRST, STEP
-from experiments.scenes.salon import DURATION, VERSION
+from experiments.scenes.places import DURATION
+from experiments.scenes.salon import VERSION
 
 # `members` and `places` are variables.
 PICK = rf"""

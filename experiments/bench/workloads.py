@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from experiments.scenes.salon import BUFFER, DURATION
+from experiments.scenes.places import BUFFER, DURATION
 
 if TYPE_CHECKING:
     from random import Random

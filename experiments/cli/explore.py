@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from experiments.cli.complaints import in_a_sentence
-from experiments.cli.options import WRITABLE, shape_option, strategy_option
+from experiments.cli.options import WRITABLE, strategy_option
 from experiments.explore import ATTEMPTS, SEARCHES, explore, explore_program, replay
 from experiments.explore.app import load_app
+from experiments.explore.pairs import explore_pairs
 from experiments.scenes.shapes import SHAPES
 from experiments.schedules.drawing import drawing
 from experiments.schedules.transcript import transcript
 
 if TYPE_CHECKING:
     from experiments.explore import Counterexample, Result
+    from experiments.explore.pairs import Explored
 
 READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -26,7 +28,17 @@ READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command("explore")
 @click.option("--app", type=READABLE, help="A program of your own, described in this TOML file.")
 @strategy_option
-@shape_option
+@click.option(
+    "--shape",
+    default="same_slot",
+    show_default=True,
+    help="What the clients ask for: a name from `booking-lab shapes`.",
+)
+@click.option(
+    "--world",
+    type=click.Choice(["small"]),
+    help="Every pair of requests in place of one shape, one schedule of each kind.",
+)
 @click.option("--clients", type=int, default=2, show_default=True, help="How many.")
 @click.option(
     "--search",
@@ -60,6 +72,7 @@ def explore_command(  # noqa: PLR0913 - a command has as many options
     app: Path | None,
     strategy: str,
     shape: str,
+    world: str | None,
     clients: int,
     search: Any,  # noqa: ANN401 - click has checked it
     preemptions: int,
@@ -85,6 +98,7 @@ def explore_command(  # noqa: PLR0913 - a command has as many options
       booking-lab explore --replay broken.json
       booking-lab explore --strategy staff_row --clients 3 --search reduced --json
       booking-lab explore --strategy advisory --faults 1
+      booking-lab explore --strategy key_of_day --world small --first
       booking-lab explore --app app.toml --search reduced --picture broken.png
     """
     with in_a_sentence():
@@ -92,6 +106,16 @@ def explore_command(  # noqa: PLR0913 - a command has as many options
             seen = replay(replayed, program=load_app(app) if app else None)
             click.echo(seen.to_json() if as_json else transcript(seen))
             sys.exit(1)
+        if world:
+            explored = explore_pairs(
+                strategy, attempts=attempts, stop_at_first=first, progress=sys.stderr.isatty()
+            )
+            _save(explored.counterexample, save, picture)
+            if as_json:
+                click.echo(json.dumps(explored.as_dict(), indent=2))
+            else:
+                _print_pairs(explored)
+            sys.exit(0 if explored.holds else 1)
         result = (
             explore_program(
                 load_app(app),
@@ -116,15 +140,36 @@ def explore_command(  # noqa: PLR0913 - a command has as many options
                 progress=sys.stderr.isatty(),
             )
         )
-    if save and result.counterexample:
-        result.counterexample.save(save)
-    if picture and result.counterexample:
-        drawing(result.counterexample).savefig(picture)
+    _save(result.counterexample, save, picture)
     if as_json:
         click.echo(json.dumps(result.as_dict(), indent=2))
     else:
         _print(result, result.counterexample)
     sys.exit(0 if result.holds and (result.complete or not app) else 1)
+
+
+def _save(found: Counterexample | None, save: Path | None, picture: Path | None) -> None:
+    if found and save:
+        found.save(save)
+    if found and picture:
+        drawing(found).savefig(picture)
+
+
+def _print_pairs(explored: Explored) -> None:
+    verdict = "holds" if explored.holds else "BROKEN"
+    click.secho(f"{explored.strategy}, every pair of requests: {verdict}", bold=True)
+    click.echo(f"  {explored.words}, {explored.seconds:.1f} s")
+    for result in explored.broken:
+        seen = ", ".join(
+            f"{name.replace('_', ' ')} ({times})"
+            for name, times in [*result.violations.items(), *result.broken.items()]
+        )
+        click.secho(f"  {result.shape}: {seen}", fg="red")
+    for result in explored.results:
+        if result.holds and not result.complete:
+            click.echo(f"  {result.shape}: not complete. {'; '.join(result.notes)}")
+    if explored.counterexample:
+        click.echo(f"\n{transcript(explored.counterexample)}")
 
 
 def _print(result: Result, found: Counterexample | None) -> None:

@@ -9,6 +9,7 @@ from experiments.cli.explore import explore_command
 from experiments.cli.load import load_command
 from experiments.cli.race import race_command
 from experiments.cli.report import report_command
+from experiments.cli.shapes import shapes_command
 from experiments.cli.simulate import simulate_command
 from experiments.cli.strategies import strategies_command
 
@@ -29,6 +30,7 @@ for command in (
     load_command,
     race_command,
     report_command,
+    shapes_command,
     simulate_command,
     strategies_command,
 ):

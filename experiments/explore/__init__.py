@@ -10,12 +10,14 @@ that is let through by whoever searches. Who waits for whom is PostgreSQL's word
     result.counterexample.save("schedule.json")
     replay("schedule.json")
 
-It is sound at the granularity of statements: the insides of the server are not reordered.
+A statement that looks at what others write, and then writes, is two steps; `gates` says what else
+goes on inside of the server and is not reordered.
 
 `explore` is what one calls and `replaying` its way back. `search` and `sampling` say which
 schedules are played, `independence` which of them are alike; `explorer` plays them, with `view` of
-how the clients stand and `beginning` for every run. `plays` and `program` are what is played, a
-`campaign` counts what it showed into a `result`, and `narrate` makes a counterexample of a run.
+how the clients stand, `gates` inside of statements and `beginning` for every run. `plays` and
+`program` are what is played, a `campaign` counts what it showed into a `result`, and `narrate`
+makes a counterexample of a run.
 
 `matrix` plays many cells at once, for `evidence`, the proof; `detection` compares all methods and
 `benchmark` the speed. `app` reads a program from a file, and `foreign` has other people's stacks.

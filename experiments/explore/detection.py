@@ -12,6 +12,7 @@ them it saw a fault, whether it missed one, and whether it raised a false alarm.
   `experiments.explore`); a trial is a schedule.
 - `explorer`: every schedule of two clients in each shape, those with fewest preemptions first,
   then one of each kind with three. A trial is a schedule. Its budget is what there is.
+- `world`: every pair of requests, in every order of their statements. A trial is a schedule.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from tqdm.auto import tqdm
 
 from booking_core.strategies.advisory import Advisory
 from experiments.explore import explore
+from experiments.explore.pairs import explore_pairs
 from experiments.race.race import FAULTS, HOLD_MS, races
 from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.world import WORLD
 from experiments.show.figures import HELD, INK, STYLE, VERMILION, panel
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ class Budget:
         shapes: What clients ask for, where a method varies it.
         schedules: Schedules that `sampled` draws in each shape.
         seed: For whatever is drawn.
+        dimensions: Of the world of pairs; all of them if there are none.
     """
 
     clients: int
@@ -58,6 +62,7 @@ class Budget:
     shapes: tuple[str, ...]
     schedules: int
     seed: int
+    dimensions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +135,23 @@ def explorer(subject: Strategy, budget: Budget) -> tuple[int, bool]:
     )
 
 
+def world(subject: Strategy, budget: Budget) -> tuple[int, bool]:
+    """Play every pair of requests."""
+    pairs = [
+        name
+        for name, pair in WORLD.items()
+        if not budget.dimensions or pair.dimension in budget.dimensions
+    ]
+    explored = explore_pairs(subject, pairs=pairs, stop_at_first=True)
+    return explored.schedules, not explored.holds
+
+
 METHODS: dict[str, Callable[[Strategy, Budget], tuple[int, bool]]] = {
     "origin_test": origin_test,
     "shaped_race": shaped_race,
     "sampled": sampled,
     "explorer": explorer,
+    "world": world,
 }
 
 

@@ -14,7 +14,7 @@ from experiments.explore.sampling import Sampled
 from experiments.explore.search import Systematic
 from experiments.scenes.catalogue import find_strategy
 from experiments.scenes.parameters import BadExperiment, check_words
-from experiments.scenes.shapes import SHAPES
+from experiments.scenes.world import find_shape
 from experiments.schedules.schedule import PROGRAM
 from experiments.server.postgres import lent_database
 
@@ -50,6 +50,7 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
     stop_at_first: bool = False,
     guard_seconds: float = GUARD_SECONDS,
     most_steps: int = MOST_STEPS,
+    gates: bool = True,
     on: Server | EmbeddedServer | Database | None = None,
     progress: bool = False,
 ) -> Result:
@@ -57,7 +58,7 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
 
     Args:
         strategy: A strategy, its class, its name, or `module:attribute`.
-        shape: A name of `experiments.scenes.shapes.SHAPES`.
+        shape: A name of `experiments.scenes.shapes.SHAPES`, or of `experiments.scenes.world.WORLD`.
         clients: How many.
         search: `exhaustive`: every schedule. `reduced`: one of each kind. `bounded`: those with
             a few preemptions. `sampled`: some drawn at random.
@@ -75,6 +76,7 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
         stop_at_first: Whether to end at the first counterexample.
         guard_seconds: How long one step may take that nobody blocks.
         most_steps: Steps after which a client is taken not to end.
+        gates: Whether a statement that looks and writes is two steps.
         on: Which server, or an empty database; the process's own server if left out.
         progress: Whether to show a progress bar.
 
@@ -84,7 +86,7 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
         UnsupportedServer: The server is too old for it.
     """
     chosen = find_strategy(strategy)
-    check_words("shape", [shape], SHAPES)
+    asked = find_shape(shape, clients)
     check_words("search", [search], SEARCHES)
     if clients < 1 or attempts < 1:
         raise BadExperiment("At least one client is needed, and one attempt.")
@@ -95,14 +97,14 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
         play = BookingPlay(
             database.engine(),
             chosen,
-            SHAPES[shape].scene(clients),
+            asked.scene(clients),
             attempts=attempts,
             backstop=backstop,
             persistent=faults > 0,
         )
         result.attempts, result.attempts_bounded = play.attempts, play.bounded
         with Explorer(
-            database, play, guard_seconds=guard_seconds, most_steps=most_steps
+            database, play, guard_seconds=guard_seconds, most_steps=most_steps, gates=gates
         ) as explorer:
 
             def written(run: Run) -> Counterexample:
@@ -137,6 +139,7 @@ def explore_program(  # noqa: PLR0913 - an experiment has as many parameters
     stop_at_first: bool = False,
     guard_seconds: float = GUARD_SECONDS,
     most_steps: int = MOST_STEPS,
+    gates: bool = True,
     on: Server | EmbeddedServer | Database | None = None,
     progress: bool = False,
 ) -> Result:
@@ -152,6 +155,7 @@ def explore_program(  # noqa: PLR0913 - an experiment has as many parameters
         stop_at_first: Whether to end at the first counterexample.
         guard_seconds: How long one step may take that nobody blocks.
         most_steps: Steps after which a client is taken not to end.
+        gates: Whether a statement that looks and writes is two steps.
         on: Which server, or an empty database; the process's own server if left out.
         progress: Whether to show a progress bar.
 
@@ -165,7 +169,7 @@ def explore_program(  # noqa: PLR0913 - an experiment has as many parameters
     with lent_database(on) as database:
         play = ProgramPlay(program, database)
         with Explorer(
-            database, play, guard_seconds=guard_seconds, most_steps=most_steps
+            database, play, guard_seconds=guard_seconds, most_steps=most_steps, gates=gates
         ) as explorer:
             Campaign(
                 explorer,

@@ -3,7 +3,8 @@
 Connections are opened and warmed once. Every run is drained to its end and judged, and whatever it
 left behind is cleared away, so that runs know nothing of each other.
 
-Reads of what nobody writes are let through at once, without being a choice. What is written is
+Reads of what nobody writes are let through at once, without being a choice. A statement that looks
+at what is written, and then writes, is two steps (`experiments.explore.gates`). What is written is
 learnt from the runs themselves; where it turns out to be more than was thought, `Learnt` is
 raised, and a search begins anew.
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
+from experiments.explore import gates
 from experiments.explore.plays import Ending, Judgement, Play
 from experiments.server.connection import connect
 from experiments.sql.recogniser import CATALOGUE, Recogniser
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 MOST_STEPS = 200
 """Steps after which a client is taken not to end."""
+
+MOST_HALTS = 10
+"""How often a function, or a statement that sets off triggers, is held back before it writes."""
 
 GUARD_SECONDS = 10.0
 """How long a client's code, or the server, may take over one step that nobody blocks."""
@@ -98,9 +103,11 @@ class Explorer:
         play: What.
         most_steps: Steps after which a client is taken not to end.
         guard_seconds: How long a step may take that nobody blocks.
+        gates: Whether a statement that looks and writes is two steps.
 
     Attributes:
         play: What.
+        gates: Whether there are gates: whether they are wanted, and may be built.
         heard: Whether any statement has come by.
         deadlock_timeout_lowered: Whether deadlocks are found at once.
         starts: Whether clients' starts are steps, since they wait for each other in their program.
@@ -113,8 +120,10 @@ class Explorer:
         *,
         most_steps: int = MOST_STEPS,
         guard_seconds: float = GUARD_SECONDS,
+        gates: bool = True,
     ) -> None:
         self.play = play
+        self.gates, self._gates_wanted = False, gates
         self.heard = False
         self.deadlock_timeout_lowered = self.starts = False
         self._database = database
@@ -135,9 +144,12 @@ class Explorer:
             control = self._open.enter_context(connect(self._database.url))
             control.execute("SET lock_timeout = '20s'")
             control.execute("SET synchronous_commit = off")
+            gates.remove(control)
             self.play.open(control)
             self._recognise = Recogniser(control)
             self.references = self._recognise.references
+            # After whoever reads which triggers there are.
+            self.gates = self._gates_wanted and gates.build(control)
             self.default_level = str(
                 control.execute(
                     "SELECT upper(current_setting('default_transaction_isolation'))"
@@ -168,7 +180,10 @@ class Explorer:
 
     def __exit__(self, *_: object) -> None:
         for one in list(self._hub.conversations):
-            self._hub.drop(one)
+            if one.halted:  # it would write as soon as nobody holds it back
+                self._hub.end(one, self._blockers)
+            else:
+                self._hub.drop(one)
         self._dismiss_all()
         self._open.close()
 
@@ -200,6 +215,14 @@ class Explorer:
             remarks.append(
                 f"{self._hub.guessed} times a connection came free for which clients waited: it"
                 " was taken to be given to whoever had waited longest"
+            )
+        if self._gates_wanted and not self.gates:
+            remarks.append(
+                "triggers may not be created here: a statement that looks and writes was one step"
+            )
+        if self._turns.hurried:
+            remarks.append(
+                f"a function wrote many rows: after {MOST_HALTS} of them the rest was one step"
             )
         if self._hub.nobodys:
             remarks.append(f"{self._hub.nobodys} statements of nobody's were let through")
@@ -238,11 +261,7 @@ class Explorer:
                     break
                 turns.grant(move)
             else:
-                if turns.inside:
-                    broken = (
-                        f"client {turns.inside[0]} waits inside of its program, and nobody is left"
-                        " who could let it go on"
-                    )
+                broken = _left_waiting(turns)
         except Stuck as error:
             broken = str(error)
         if turns.parked and not self.starts:
@@ -270,6 +289,7 @@ class Explorer:
                 self._hub.end(one, self._blockers)
             elif one.session_locks:
                 one.unlock()
+        self._blockers.open_others({one.pid for one in self._hub.conversations})
         self._learnt |= not failed <= self._hub.known.loud
         self._hub.known.loud |= failed
         self._turns.await_ends(self._guard)
@@ -331,6 +351,8 @@ class Explorer:
                 statement.only_reads and not turn.fixed and not self._written.seen_by(statement)
             )
             background = background and turn.sql not in self._hub.known.loud
+            if self.gates and self._written.looked_at_by(statement):
+                turn.halts = MOST_HALTS if statement.again else 1
             if turn.in_transaction:
                 so_far = bool(turn.begin) or self._idle.get(turn.pid, False)
                 self._idle[turn.pid] = background and so_far
@@ -356,6 +378,19 @@ class Explorer:
         for client in self._clients:
             self._hub.unwatch(client.signal)
             client.close(self._guard)
+
+
+def _left_waiting(turns: Turns) -> str:
+    """Say who waits for ever now that nobody can take a step; empty where nobody does."""
+    if turns.inside:
+        return (
+            f"client {turns.inside[0]} waits inside of its program, and nobody is left who could"
+            " let it go on"
+        )
+    for client, others in turns.waiting.items():
+        holder = ", ".join(map(str, sorted(others)))
+        return f"client {client} waits for ever for a lock that client {holder} has kept"
+    return ""
 
 
 def _locks_tables(statement: Statement) -> bool:

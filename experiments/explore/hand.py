@@ -30,6 +30,7 @@ from experiments.scenes.shapes import SHAPES
 from experiments.schedules import labels
 from experiments.server.connection import connect
 from experiments.server.postgres import fresh_database
+from experiments.steer.blockers import DOOR
 from experiments.steer.turns import Move
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ ATTEMPTS = 3
 SECONDS = 30
 """How long a step may take before the stage is taken to be broken."""
 
-_LOCKS = """
+# ruff: noqa: S608 - the number is ours
+_LOCKS = f"""
     SELECT pid, granted, CASE locktype
            WHEN 'advisory' THEN 'advisory lock ' || CASE objsubid
                 WHEN 1 THEN ((classid::bigint << 32) | objid::bigint)::text
@@ -53,6 +55,7 @@ _LOCKS = """
            ELSE format('%%s of %%s (%%s)', locktype, relation::regclass, mode) END AS words
       FROM pg_locks LEFT JOIN pg_class ON pg_class.oid = relation
      WHERE pid = ANY(%s) AND mode <> 'AccessShareLock' AND locktype <> 'virtualxid'
+           AND (locktype, classid) <> ('advisory', {DOOR})
            AND (relation IS NULL OR relkind = 'r' AND relnamespace = 'public'::regnamespace)
      ORDER BY pid, granted DESC, words
 """
@@ -65,6 +68,7 @@ class Hand:
         strategy: A strategy, its class, or its name.
         shape: A name of `experiments.scenes.shapes.SHAPES`.
         clients: How many.
+        gates: Whether a statement that looks and writes is two steps.
 
     Attributes:
         clients: Whom to step.
@@ -77,6 +81,7 @@ class Hand:
         *,
         shape: str = "same_slot",
         clients: int = 2,
+        gates: bool = False,
     ) -> None:
         self.clients = [Stepped(self, number) for number in range(clients)]
         self.run: Run | None = None
@@ -92,7 +97,7 @@ class Hand:
                 SHAPES[shape].scene(clients),
                 attempts=ATTEMPTS,
             )
-            self._explorer = opening.enter_context(Explorer(database, play))
+            self._explorer = opening.enter_context(Explorer(database, play, gates=gates))
             self._monitor = opening.enter_context(connect(database.url))
             self._open = opening.pop_all()
         self._thread = threading.Thread(target=self._play, name="stage", daemon=True)

@@ -11,6 +11,9 @@ works, and errs on the side of dependence:
 - Two writes to one table do not commute: a unique index or a row may bring them together.
 - Who asks for a lock commutes neither with who asks for one that conflicts, nor with the end of
   the transaction that holds one. PostgreSQL lets go of locks when an error occurs, not at ROLLBACK.
+- A statement that is held back before it writes (`experiments.explore.gates`) may as well have done
+  all that it does. Where it goes on, it has taken its snapshot already; functions and triggers take
+  others.
 - A step that lets others go on includes what these then do.
 - A number drawn from a sequence is gone at once, whatever becomes of the transaction. Two that draw
   do not commute.
@@ -158,7 +161,7 @@ class Ledger:
         """Take account of a step that was let through."""
         self._seen.add(turn.client)
         held = self._held.setdefault(turn.client, _Held())
-        if turn.kind != "statement" or not turn.in_transaction:
+        if turn.kind not in ("statement", "write") or not turn.in_transaction:
             self._held[turn.client] = _Held()
             return
         assert turn.statement is not None
@@ -200,7 +203,7 @@ class Ledger:
         held = self._held.get(turn.client, _Held())
         level = held.level or turn.isolation or self.default_level
         serializable = level == "SERIALIZABLE" and turn.in_transaction
-        if turn.kind != "statement":
+        if turn.kind not in ("statement", "write"):
             return Footprint(
                 opaque=held.opaque,
                 lets_go=held.locks,
@@ -212,10 +215,12 @@ class Ledger:
         asks = self._asks(turn.statement)
         own = not turn.in_transaction
         fixed = turn.in_transaction and level in ("REPEATABLE READ", "SERIALIZABLE")
+        goes_on = turn.kind == "write"
+        blind = fixed or (goes_on and not turn.statement.again)
         return Footprint(
             opaque=not turn.statement.recognised or level == UNKNOWN_LEVEL,
-            reads=() if fixed else (turn.statement,),
-            snapshot=fixed and not (held.began and not turn.begin),
+            reads=() if blind else (turn.statement,),
+            snapshot=fixed and not goes_on and not (held.began and not turn.begin),
             asks=asks,
             lets_go=asks if own else held.locks if may_fail else frozenset(),
             publishes=tuple(turn.statement.writes.items()) if own else (),

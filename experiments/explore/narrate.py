@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from experiments.schedules.schedule import Breach, Step, double_bookings
+from experiments.schedules.schedule import LOOKED, WROTE, Breach, Step, double_bookings
 from experiments.steer import values
 from experiments.steer.turn import LOST
 
@@ -18,6 +18,7 @@ _WORDS = {
     "refused_neighbours": "a request was refused although nothing overlaps it",
     "repeated_bookings": "one idempotency key booked twice",
     "clients_in_two_places": "one client is booked in two places at one time",
+    "unanswered": "a request ended in an error",
 }
 
 
@@ -78,7 +79,9 @@ def _answer(turn: Turn) -> str:
         return f"{'connection lost' if state == LOST else f'ERROR {state}'}: {turn.error.message}"
     if turn.kind == "start":
         return "waits inside of the program" if turn.parked else ""
-    if turn.kind != "statement":
+    if turn.halted:
+        return WROTE if turn.kind == "write" else LOOKED
+    if turn.kind not in ("statement", "write"):
         return "committed" if turn.kind == "commit" else "rolled back"
     result = turn.result
     if turn.answered_at is None:

@@ -8,9 +8,9 @@
 
     try_out(Mine)
 
-plays every schedule of two clients in every shape, then three clients in the shapes in which all
-of them want the same, and shows the verdict, the numbers, and the picture of a schedule that
-breaks it, if there is one.
+plays every pair of requests of a small world in every order of their statements, then three
+clients in the shapes in which all of them want the same, and shows the verdict, the numbers, and
+the picture of a schedule that breaks it, if there is one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pandas as pd
 from markupsafe import escape
 
 from experiments.explore.explore import explore, explore_program
+from experiments.explore.pairs import Explored, explore_pairs
 from experiments.explore.program import Program
 from experiments.explore.result import PROPERTIES
 from experiments.scenes.catalogue import find_strategy
@@ -51,45 +52,59 @@ class Trial:
     Attributes:
         strategy: Its name.
         results: One for each shape and number of clients.
+        explored: What the pairs of requests showed, where they were played.
     """
 
     strategy: str
     results: list[Result]
+    explored: Explored | None = None
 
     @property
     def holds(self) -> bool:
         """Whether nothing was broken, and every search was complete."""
-        return all(result.holds and result.complete for result in self.results)
+        return all(result.holds and result.complete for result in self._all) and (
+            self.explored is None or self.explored.complete
+        )
+
+    @property
+    def _all(self) -> list[Result]:
+        return [*(self.explored.results if self.explored else []), *self.results]
 
     @property
     def counterexample(self) -> Counterexample | None:
         """The shortest schedule that breaks a property, if there is any."""
-        found = [each.counterexample for each in self.results if each.counterexample]
+        found = [each.counterexample for each in self._all if each.counterexample]
         return min(found, key=lambda each: (each.clients, len(each.steps)), default=None)
 
     @property
     def verdict(self) -> str:
         """What is to be said of the strategy, in a sentence."""
-        played = sum(result.schedules for result in self.results)
+        played = sum(result.schedules for result in self._all)
+        if self.holds and self.explored:
+            return (
+                f"{self.strategy} held: no property was broken in {self.explored.words}. Nor with"
+                f" three clients, in {played - self.explored.schedules:,} more. Outside of it are"
+                " faults, and more clients."
+            )
         if self.holds:
             return (
                 f"{self.strategy} held: no property was broken in any of {played:,} schedules, and"
                 " there are no others of their kind."
             )
-        seen = dict.fromkeys(name for result in self.results for name in result.violations)
+        seen = dict.fromkeys(name for result in self._all for name in result.violations)
         broken = [name for name in {**dict.fromkeys(PROPERTIES), **seen} if name in seen]
         if broken:
             names = ", ".join(labels.PROPERTIES.get(name, name) for name in broken)
             return f"{self.strategy} is refuted. Broken: {names}."
-        wrong = sorted({words for result in self.results for words in result.broken})
+        wrong = sorted({words for result in self._all for words in result.broken})
         if wrong:
             return f"{self.strategy} can't be judged: {'; '.join(wrong)}."
-        notes = "; ".join(note for result in self.results for note in result.notes)
+        notes = "; ".join(note for result in self._all for note in result.notes)
         why = f": {notes}" if notes else ""
         return f"{self.strategy} was not refuted, but a search was not complete{why}."
 
     def table(self) -> pd.DataFrame:
-        """Return one row a shape and number of clients."""
+        """Return one row a shape and number of clients; for programs there is one."""
         return pd.DataFrame(
             [
                 {
@@ -116,15 +131,17 @@ class Trial:
 def try_out(
     what: str | Strategy | type[Strategy] | Program,
     *,
-    shapes: Iterable[str] = tuple(SHAPES),
+    shapes: Iterable[str] | None = None,
     faults: int = 0,
     show: bool = True,
 ) -> Trial:
-    """Explore a strategy in all shapes, or a program, and show what was found.
+    """Explore a strategy or a program, and show what was found.
+
+    A strategy that is refuted is left at the first pair of requests that breaks it.
 
     Args:
         what: A strategy, its class, or its name; it need not be registered anywhere. Or a program.
-        shapes: Names of `experiments.scenes.shapes.SHAPES`, for a strategy.
+        shapes: Names of `experiments.scenes.shapes.SHAPES`, in place of the world of pairs.
         faults: How many things may go wrong in a schedule of a program.
         show: Whether to show it, or only to return it.
 
@@ -135,14 +152,22 @@ def try_out(
     """
     if isinstance(what, Program):
         trial = Trial(what.name, [explore_program(what, faults=faults)])
-    else:
+    elif shapes is not None:
         trial = Trial(find_strategy(what).name, _in_shapes(what, list(shapes)))
+    else:
+        explored = explore_pairs(what, stop_at_first=True, progress=show)
+        crowded = _crowded(what, CROWDED) if explored.holds else []
+        trial = Trial(explored.strategy, crowded, explored)
     if show:
         sign = "✓" if trial.holds else "✗"
         show_html(
             f"<p><strong>{sign} {escape(trial.verdict)}</strong></p>", f"{sign} {trial.verdict}"
         )
-        show_table(trial.table(), name="trial", caption=f"Every schedule of {trial.strategy}")
+        if trial.explored:
+            pairs = trial.explored.table()
+            show_table(pairs, name="pairs", caption=f"Every pair of requests, of {trial.strategy}")
+        if trial.results:
+            show_table(trial.table(), name="trial", caption=f"Every schedule of {trial.strategy}")
         if trial.counterexample:
             show_schedule(trial.counterexample, name="counterexample")
     return trial
@@ -151,12 +176,16 @@ def try_out(
 def _in_shapes(strategy: str | Strategy | type[Strategy], shapes: Sequence[str]) -> list[Result]:
     results = [explore(strategy, shape=shape) for shape in shapes]
     if all(result.holds for result in results):
-        results += [
-            explore(strategy, shape=shape, clients=MOST_CLIENTS, search="reduced", attempts=2)
-            for shape in CROWDED
-            if shape in shapes
-        ]
+        results += _crowded(strategy, [shape for shape in CROWDED if shape in shapes])
     return results
+
+
+def _crowded(strategy: str | Strategy | type[Strategy], shapes: Sequence[str]) -> list[Result]:
+    """Explore three clients."""
+    return [
+        explore(strategy, shape=shape, clients=MOST_CLIENTS, search="reduced", attempts=2)
+        for shape in shapes
+    ]
 
 
 def refute(

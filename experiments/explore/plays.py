@@ -8,18 +8,19 @@ back with one round trip, the same one that brings the rows of the run before.
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from booking_core.errors import BookingError
 from experiments.explore.beginning import Beginning
 from experiments.judge import history
-from experiments.judge.linearize import linearizable, operations
-from experiments.scenes.replies import Answer, Reply
-from experiments.scenes.rows import Row
-from experiments.scenes.shapes import Place
+from experiments.scenes import words
+from experiments.scenes.replies import EXCUSED, Answer, Reply
+from experiments.scenes.rows import as_row
+from experiments.scenes.shapes import Call
 from experiments.scenes.stage import Stage
 from experiments.schedules.schedule import ClientReply, StoredRow, double_bookings
 from experiments.steer.programs import engine
@@ -27,19 +28,19 @@ from experiments.steer.quiet import PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Sequence
+    from datetime import datetime
 
     import psycopg
     from sqlalchemy import Engine
 
     from booking_core.booking import BookingService
     from booking_core.strategies import Strategy
-    from experiments.scenes.shapes import Call, Scene
+    from experiments.scenes.shapes import Scene
     from experiments.steer.hub import Hub
 
 UNCERTAIN = ("unknown", "unavailable")
 PATIENCE = 5
 """How often a persistent client asks."""
-THROUGH = ("booked", "conflict", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +125,34 @@ class Play(Protocol):
 
 
 _ROWS = (
-    "SELECT id, staff_id, client, lower(blocked), upper(blocked), status, idempotency_key,"
-    " client_id FROM appointment ORDER BY id"
+    "SELECT id, staff_id, service_id, client, lower(during), upper(during), lower(blocked),"
+    " upper(blocked), status, key_scope, idempotency_key, client_id FROM appointment ORDER BY id"
 )
+
+
+class _Stored(NamedTuple):
+    """A row of `_ROWS`."""
+
+    id: int
+    staff_id: int
+    service_id: int
+    client: str
+    starts: datetime
+    ends: datetime
+    blocked_from: datetime
+    blocked_until: datetime
+    status: str
+    key_scope: str
+    idempotency_key: str | None
+    client_id: str | None
+
+
+class _Undecided(Random):
+    """A source that always draws the same: a run must not depend on those before it."""
+
+    def random(self) -> float:
+        """Return one half."""
+        return 0.5
 
 
 class BookingPlay(Stage):
@@ -168,7 +194,10 @@ class BookingPlay(Stage):
         self.clients = len(scene.calls)
         self._seed = seed
         self._known: dict[Hashable, Judgement] = {}
-        self._engines: list[Engine] = []
+        self._probed: dict[Hashable, str] = {}
+        self._ever = {"appointment"}
+        self._ready = True  # whether what the scene begins with is there
+        self._own: list[Engine] = []
         self.reset()
 
     def process(self, client: int) -> None:
@@ -177,28 +206,62 @@ class BookingPlay(Stage):
     def open(self, connection: psycopg.Connection) -> None:
         """Remember how every run begins."""
         connection.execute("SET timezone = 'UTC'")
+        self._connection = connection
+        self._remember()
         self._beginning = Beginning(connection)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._known.clear()
+        self._probed.clear()
         self._first = self._stored(self._beginning.put_back((), _ROWS))
+
+    def _remember(self) -> None:
+        """Learn the rules as they are before anybody changes them."""
+        rules = self._usher._rulebook  # noqa: SLF001 - as above
+        rules.forget()
+        for service_id in self.services:
+            for staff_id in self.staff:
+                with suppress(BookingError):
+                    rules.rules(service_id, staff_id)
+        self._remembered = dict(rules._known)  # noqa: SLF001 - as above
+
+    def change(self, scene: Scene) -> None:
+        """Play another scene from now on, with as many clients on the same stage.
+
+        Raises:
+            BookingError: What it begins with can't be booked.
+        """
+        same = self._ready and replace(scene, calls=self.scene.calls) == self.scene
+        self.scene, self._ready = scene, same
+        if not same:
+            self.reset()
+            self._beginning = Beginning(self._connection)
+            self._ready = True
+        self._begin()
 
     def enter(self, hub: Hub) -> list[Callable[[], Answer]]:
         """Return each client's call; a pause between two tries takes no time and is no step."""
-        self._engines = [engine(hub.gate(client)) for client in range(self.clients)]
-        return [
-            partial(
-                self._ask,
-                self.service(
-                    own,
-                    offers=0,
-                    source=Random(self._seed),  # noqa: S311 - jitter is no secret
-                    sleep=lambda _: None,
-                ),
-                client,
-            )
-            for client, own in enumerate(self._engines)
-        ]
+        self._own = [engine(hub.gate(client)) for client in range(self.clients)]
+        made = [self._serve(own) for own in self._own]
+        return [partial(self._ask, service, client) for client, service in enumerate(made)]
+
+    def _serve(self, own: Engine) -> BookingService:
+        made = self.service(
+            own,
+            offers=0,
+            source=_Undecided(self._seed),
+            sleep=lambda _: None,
+        )
+        # Who is asked first must not have more to read than who is asked later.
+        made._rulebook._known.update(self._remembered)  # noqa: SLF001 - there is no other way in
+        return made
 
     def _ask(self, service: BookingService, client: int) -> Answer:
         """Make a client's call, again as long as it doesn't know what came of it."""
+        if any(call.operation == "close" for call in self.scene.calls):
+            # What it remembers of the rules is what held before, and not what another run left.
+            service = self._serve(self._own[client])
         for _ in range(self._times):
             answer = self.perform(service, client)
             if answer.reply.outcome not in UNCERTAIN:
@@ -208,7 +271,7 @@ class BookingPlay(Stage):
     def renew(self, clients: Collection[int]) -> None:
         """Forget connections that were ended."""
         for client in clients:
-            self._engines[client].dispose()
+            self._own[client].dispose()
 
     def abort(self) -> None:
         """Do nothing: the clients' code runs in this process."""
@@ -219,7 +282,8 @@ class BookingPlay(Stage):
 
     def close_run(self, endings: Sequence[Ending], written: Collection[str]) -> Judgement:
         """Judge a run, and leave everything as it was at the beginning."""
-        rows = self._beginning.put_back(written, _ROWS)
+        rows = self._connection.execute(_ROWS.encode()).fetchall()
+        self._ever.update(written)
         answers = [
             ending.value
             if isinstance(ending.value, Answer)
@@ -228,23 +292,32 @@ class BookingPlay(Stage):
         ]
         # Everything that the judgement depends on.
         key = (tuple(rows), tuple(answers), tuple((e.invoked, e.replied) for e in endings))
-        if key not in self._known:
-            self._known[key] = self._judged(self._stored(rows), answers, endings)
-        return self._known[key]
+        judged = self._known.get(key)
+        if judged is None:
+            judged = self._known[key] = self._judged(rows, answers, endings)
+            written = self._ever  # whoever probes has written, too
+        self._beginning.put_back(written)
+        return judged
 
     def _judged(
-        self, after: tuple[StoredRow, ...], answers: Sequence[Answer], endings: Sequence[Ending]
+        self,
+        rows: Sequence[tuple[Any, ...]],
+        answers: Sequence[Answer],
+        endings: Sequence[Ending],
     ) -> Judgement:
-        faults = history.judge(
+        after = self._stored(rows)
+        faults = history.explain(
             self.scene.calls,
-            [self._as_charged(answer, answers) for answer in answers],
+            [self._as_charged(client, answers) for client in range(self.clients)],
+            [(ending.invoked, ending.replied) for ending in endings],
             self.existing,
             self.before,
-            {row.id: _row(row) for row in after},
+            {row[0]: as_row(_Stored(*row), self.staff, self.services) for row in rows},
             double_bookings=len(double_bookings(after)),
         )
-        if not faults and not self._explained(answers, endings, after):
-            faults = replace(faults, dishonest_replies=1)
+        afterwards = "" if faults else self._afterwards(rows)
+        if afterwards:
+            faults = replace(faults, unanswered=1)
         names = {row.id: (row.staff, row.starts, row.client) for row in after}
         outcome = (
             tuple(
@@ -265,40 +338,95 @@ class BookingPlay(Stage):
             after=after,
             words=tuple(answer.reply.outcome for answer in answers),
             attempts=tuple(answer.attempts for answer in answers),
+            explained={"unanswered": afterwards} if afterwards else {},
         )
 
-    def _explained(
-        self, answers: Sequence[Answer], endings: Sequence[Ending], after: Sequence[StoredRow]
-    ) -> bool:
-        """Whether the requests in some order would have been told the same."""
-        replies = [self._first_told(answer.reply) for answer in answers]
-        times = [(ending.invoked, ending.replied) for ending in endings]
-        asked = operations(self.scene.calls, replies, times, self.existing)
-        return linearizable(asked, self.before, {row.id: _row(row) for row in after})
+    def _afterwards(self, rows: Sequence[tuple[Any, ...]]) -> str:
+        """Say what can't be done afterwards: a slot that is free can be booked, once."""
+        stood = tuple(rows)
+        if stood not in self._probed:
+            self._probed[stood] = self._probe(rows)
+        return self._probed[stood]
+
+    def _probe(self, rows: Sequence[tuple[Any, ...]]) -> str:
+        calls = self.scene.calls
+        if any(call.operation == "close" for call in calls):
+            return ""
+        kept = [as_row(_Stored(*row), self.staff, self.services) for row in rows]
+        taken = [row.place for row in kept if row.status == "confirmed"]
+        places = [*(call.place for call in calls if call.place), *self.scene.existing]
+        free = [place for place in places if not any(map(place.overlaps, taken))]
+        for place, outcome in [(place, "booked") for place in free[:1]] + [
+            (place, "conflict") for place in (free or places)[:1]
+        ]:
+            answer = self.visit(Call("book", place), f"Visitor {outcome}")
+            if answer.reply.outcome != outcome:
+                words = "free" if outcome == "booked" else "taken"
+                return f"afterwards, {answer.reply.outcome} is told of a slot that is {words}"
+        return ""
 
     def _first_told(self, reply: Reply) -> Reply:
         """A reply without that it was given before, where that reply was lost on its way."""
         return replace(reply, replayed=reply.replayed and self._times == 1)
 
-    def _as_charged(self, answer: Answer, answers: Sequence[Answer]) -> Reply:
+    def _as_charged(self, client: int, answers: Sequence[Answer]) -> Reply:
         """A reply as it is held against the strategy.
 
         Who gives up after the few tries that exploring allows would have gone on trying, and who
-        may answer `busy` may do so because of a neighbour. Neither is a lost sale as long as
-        somebody got through; if nobody did, the clients only kept each other away.
+        may answer `busy` may do so because of a neighbour. Neither is held against it, as long as
+        somebody got through who could be in the way, and tried as often; if nobody did, the clients
+        only kept each other away.
         """
+        answer = answers[client]
         reply = self._first_told(answer.reply)
-        gave_up = self.bounded and answer.attempts >= self.attempts
-        excused = gave_up or (reply.outcome == "busy" and self.strategy.traits.may_answer_busy)
-        if reply.outcome in (*THROUGH, "invalid", "unknown") or not excused:
+        if reply.outcome in history.SERVED or reply.outcome in UNCERTAIN:
             return reply
-        got_through = any(other.reply.outcome in THROUGH for other in answers)
-        return Reply("invalid") if got_through else reply
+        refuses = self.strategy.traits.may_answer_busy
+        may_be_busy = reply.outcome == "busy" and refuses
+        gave_up = self.bounded and answer.attempts >= self.attempts
+        others = [
+            other
+            for number, other in enumerate(answers)
+            if number != client and self._may_meet(self.scene.calls[client], number)
+        ]
+        through = any(other.reply.outcome in history.SERVED for other in others)
+        # Who refuses to wait may fail as often as it likes while one rival is at it.
+        tried = refuses or sum(other.attempts for other in others) >= answer.attempts
+        if through and (may_be_busy or (gave_up and tried)):
+            return Reply(EXCUSED)
+        # To be busy without having said that one may be is no answer.
+        return Reply("error") if reply.outcome == "busy" and not may_be_busy else reply
+
+    def _may_meet(self, call: Call, other: int) -> bool:
+        """Whether a request and another one may be in each other's way, as the strategy says."""
+        traits, rival = self.strategy.traits, self.scene.calls[other]
+        if "everybody" in (traits.neighbours_wait, traits.neighbours_retry):
+            return True
+        shared = {call.full_key, call.client_id} & {rival.full_key, rival.client_id} - {None}
+        return bool(shared) or not self._staff_of(call).isdisjoint(self._staff_of(rival))
+
+    def _staff_of(self, call: Call) -> set[int]:
+        """Whose calendars a request touches."""
+        staff = set(call.team)
+        if call.place and not call.team:
+            staff.add(call.place.staff)
+        if call.existing is not None:
+            staff.add(self.scene.existing[call.existing].staff)
+        return staff
 
     def _stored(self, rows: Sequence[tuple[Any, ...]]) -> tuple[StoredRow, ...]:
         return tuple(
-            StoredRow(id_, self.staff[staff_id], who, starts.isoformat(), ends.isoformat(), *rest)
-            for id_, staff_id, who, starts, ends, *rest in rows
+            StoredRow(
+                row.id,
+                self.staff[row.staff_id],
+                row.client,
+                row.blocked_from.isoformat(),
+                row.blocked_until.isoformat(),
+                row.status,
+                row.idempotency_key,
+                row.client_id,
+            )
+            for row in (_Stored(*each) for each in rows)
         )
 
 
@@ -307,16 +435,11 @@ def _keyed(client: int, call: Call) -> Call:
     return replace(call, key=f"key {client}") if keyed else call
 
 
-def _row(stored: StoredRow) -> Row:
-    place = Place(stored.staff, datetime.fromisoformat(stored.starts))
-    return Row(stored.id, place, stored.status, stored.key, stored.client_id)
-
-
 def _reply(client: int, call: Call, answer: Answer, ending: Ending) -> ClientReply:
     reply = answer.reply
     return ClientReply(
         client,
-        _in_words(call),
+        words.asked(call),
         reply.outcome,
         reply.appointment_id,
         reply.taken_by,
@@ -325,18 +448,7 @@ def _reply(client: int, call: Call, answer: Answer, ending: Ending) -> ClientRep
         answer.detail,
         ending.invoked,
         ending.replied,
-        _where(reply.place) if call.keeps_staff and reply.place else "",
+        words.where_it_is(reply.place)
+        if reply.place and (call.keeps_staff or call.team or call.lists)
+        else "",
     )
-
-
-def _in_words(call: Call) -> str:
-    what = call.operation if call.existing is None else f"{call.operation} of {call.existing}"
-    where = ""
-    if call.place:
-        where = f" at {call.place.start:%H:%M}" if call.keeps_staff else f" {_where(call.place)}"
-    whose = f" for {call.client_id}" if call.client_id else ""
-    return f"{what}{where}{whose}" + (f" with the key {call.key!r}" if call.key else "")
-
-
-def _where(place: Place) -> str:
-    return f"staff {place.staff} at {place.start:%H:%M}"

@@ -12,6 +12,7 @@ from experiments.explore.result import Result
 from experiments.explore.sampling import Following
 from experiments.scenes.catalogue import find_strategy
 from experiments.scenes.shapes import SHAPES
+from experiments.scenes.world import TRIPLES, WORLD, find_shape
 from experiments.schedules.schedule import PROGRAM, Counterexample
 from experiments.server.postgres import lent_database
 from experiments.steer.turns import Move
@@ -76,7 +77,7 @@ def replays(
     )
     if program is None and known.shape == PROGRAM:
         raise NotReproduced("It is a program's: say which program.")
-    if program is None and known.shape not in SHAPES:
+    if program is None and known.shape not in {**SHAPES, **WORLD, **TRIPLES}:
         raise NotReproduced(f"There is no shape {known.shape!r} to play it in.")
     result = Result(known.strategy, known.shape, known.clients, known.search)
     with lent_database(on) as database:
@@ -86,14 +87,16 @@ def replays(
             play = booking = BookingPlay(
                 database.engine(),
                 find_strategy(known.strategy),
-                SHAPES[known.shape].scene(known.clients),
+                find_shape(known.shape, known.clients).scene(known.clients),
                 attempts=known.attempts,
                 backstop=known.backstop,
             )
             result.attempts = booking.attempts
         else:
             play = ProgramPlay(program, database)
-        with Explorer(database, play) as explorer:
+        # What was found without gates is played without.
+        gates = any(step.kind == "write" for step in known.steps)
+        with Explorer(database, play, gates=gates) as explorer:
             explorer.starts = any(step.kind == "start" for step in known.steps)
             for _ in range(times):
                 following, run = _followed(explorer, known)

@@ -256,7 +256,9 @@ class _Walk:
 
 def _sql(turns: Turns, move: Move) -> str:
     turn = turns.ready.get(move.client)
-    return turn.sql if turn else ""
+    if turn is None:
+        return ""
+    return f"-- goes on\n{turn.sql}" if turn.kind == "write" else turn.sql
 
 
 def _going_on(ready: dict[int, Turn], last: Turn | None) -> Move:

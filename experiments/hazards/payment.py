@@ -20,7 +20,8 @@ import pandas as pd
 from booking_core.strategies import DEFAULT
 from experiments.hazards.hazard import Hazard, never, side
 from experiments.hazards.together import together
-from experiments.scenes.shapes import OPENING, STEP, Call, Place, Scene
+from experiments.scenes.places import STEP, Place
+from experiments.scenes.shapes import OPENING, Call, Scene
 from experiments.scenes.stage import Stage
 from experiments.server.postgres import fresh_database
 from experiments.show.verdicts import Verdict

@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import text
 
 from experiments.judge.linearize import linearizable, operations
-from experiments.scenes.replies import CLIENT_ELSEWHERE
-from experiments.scenes.shapes import Place
+from experiments.scenes.replies import CLIENT_ELSEWHERE, EXCUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from experiments.scenes.places import Place
     from experiments.scenes.replies import Answer, Reply
     from experiments.scenes.rows import Row
     from experiments.scenes.shapes import Call
     from experiments.scenes.stage import Stage
+
+SERVED = ("booked", "conflict", "cancelled", "closed", "invalid")
+ANSWERS = (*SERVED, "busy", "unknown", "unavailable", EXCUSED)
 
 # Asked of the database itself, whatever the replies were.
 DOUBLE_BOOKINGS = text("""
@@ -49,6 +52,7 @@ class Faults:
         repeated_bookings: Further appointments under one idempotency key (same key, one booking).
         clients_in_two_places: Pairs of confirmed appointments of one client, with different
             staff, that overlap (one client, one place).
+        unanswered: Requests that ended in an error, or never (an answer for everybody).
     """
 
     double_bookings: int = 0
@@ -57,6 +61,7 @@ class Faults:
     refused_neighbours: int = 0
     repeated_bookings: int = 0
     clients_in_two_places: int = 0
+    unanswered: int = 0
 
     def __bool__(self) -> bool:
         return any(asdict(self).values())
@@ -80,8 +85,6 @@ def judge_round(
 ) -> Faults:
     """Check what the clients on a stage were told against the rows, now that everybody is done.
 
-    Where nothing else is wrong, some order of the requests must explain it all.
-
     Args:
         stage: Where the round was played.
         answers: How each client's call ended.
@@ -89,14 +92,57 @@ def judge_round(
     """
     with stage.control.connect() as connection:
         double_bookings = connection.execute(DOUBLE_BOOKINGS).scalar_one()
-    calls, replies, after = stage.scene.calls, [answer.reply for answer in answers], stage.rows()
-    faults = judge(
-        calls, replies, stage.existing, stage.before, after, double_bookings=double_bookings
+    return explain(
+        stage.scene.calls,
+        [answer.reply for answer in answers],
+        times,
+        stage.existing,
+        stage.before,
+        stage.rows(),
+        double_bookings=double_bookings,
     )
-    asked = operations(calls, replies, times, stage.existing)
-    if not faults and not linearizable(asked, stage.before, after):
-        return replace(faults, dishonest_replies=1)
-    return faults
+
+
+def explain(  # noqa: PLR0913, PLR0917 - a round has as many sides
+    calls: Sequence[Call],
+    replies: Sequence[Reply],
+    times: Sequence[tuple[float, float]],
+    existing: Sequence[int],
+    before: Mapping[int, Row],
+    after: Mapping[int, Row],
+    *,
+    double_bookings: int,
+) -> Faults:
+    """Check a round: some order of the requests must explain it all, and all be answered.
+
+    Where nothing explains it, `judge` finds out which properties are broken.
+
+    Args:
+        calls: What each client asked.
+        replies: What each was told, in the same order.
+        times: When each was asked and answered.
+        existing: The ids of the scene's appointments.
+        before: The rows before the round.
+        after: The rows after it.
+        double_bookings: What the database said about overlaps.
+    """
+    asked = operations(calls, replies, times, existing)
+    explained = linearizable(asked, before, after)
+    faults = judge(calls, replies, existing, before, after, double_bookings=double_bookings)
+    if not explained:
+        return faults or replace(faults, dishonest_replies=1)
+    # What an order explains is right, whatever it looks like; but for what no order speaks of.
+    strays = sum(row.strays for row in after.values())
+    return Faults(
+        double_bookings=double_bookings,
+        dishonest_replies=strays,
+        lost_sales=0 if all(map(_is_served, replies)) else faults.lost_sales,
+        unanswered=faults.unanswered,
+    )
+
+
+def _is_served(reply: Reply) -> bool:
+    return reply.outcome in SERVED
 
 
 def judge(  # noqa: PLR0913 - a round has as many sides
@@ -127,7 +173,9 @@ def judge(  # noqa: PLR0913 - a round has as many sides
         if call.operation == "book" and reply.outcome == "booked" and not reply.replayed
     )
     unknown = sum(reply.outcome == "unknown" for reply in replies)
+    errors = sum(reply.outcome not in ANSWERS for reply in replies)
     dishonest = sum(count - 1 for count in owners.values())
+    dishonest += sum(row.strays for row in after.values())
     dishonest += max(0, len(after.keys() - before.keys() - owners.keys()) - unknown)
     unsold: list[_Unsold] = []
     refused = 0
@@ -136,7 +184,7 @@ def judge(  # noqa: PLR0913 - a round has as many sides
         alone = sum(other.existing == call.existing for other in calls) == 1
         dishonest += not _is_true(call, reply, own, before, after, alone=own is None or alone)
         is_elsewhere = reply.code == CLIENT_ELSEWHERE
-        if call.place is None or reply.outcome in ("booked", "unknown"):
+        if call.place is None or reply.outcome in ("booked", "unknown", "closed", EXCUSED):
             continue
         if reply.outcome == "invalid" and not is_elsewhere:
             continue
@@ -167,6 +215,7 @@ def judge(  # noqa: PLR0913 - a round has as many sides
         refused_neighbours=refused,
         repeated_bookings=_repeated(asked, after),
         clients_in_two_places=_in_two_places(after.values()),
+        unanswered=errors,
     )
 
 
@@ -188,7 +237,7 @@ def _stood(
 
 def _wanted(place: Place, stood: Sequence[Place]) -> list[Place]:
     """Where a call may have wanted to go: with whoever had the appointment, if it keeps its own."""
-    return [Place(each.staff, place.start) for each in stood] or [place]
+    return [replace(place, staff=each.staff) for each in stood] or [place]
 
 
 def _is_true(  # noqa: PLR0913 - a reply is held against as many things
@@ -214,8 +263,12 @@ def _is_true(  # noqa: PLR0913 - a reply is held against as many things
     if row is None or call.place is None or own not in (None, row.id):
         return False
     keeper = before[row.id].place.staff if call.keeps_staff and row.id in before else None
-    told = reply.place or Place(call.place.staff if keeper is None else keeper, call.place.start)
-    if told.start != call.place.start or (told.staff != call.place.staff and not call.keeps_staff):
+    named = replace(call.place, staff=call.place.staff if keeper is None else keeper)
+    told = reply.place or named
+    open_ended = call.keeps_staff or bool(call.team)
+    if not call.lists and (
+        told.start != named.start or (told.staff != named.staff and not open_ended)
+    ):
         return False
     if not alone:
         return True
@@ -253,6 +306,6 @@ def _repeated(asked: Sequence[tuple[Call, Reply]], after: Mapping[int, Row]) -> 
         if row.key:
             under[row.key].add(row.id)
     for call, reply in asked:
-        if call.key and reply.outcome == "booked":
-            under[call.key].add(reply.appointment_id)
+        if call.full_key and reply.outcome == "booked":
+            under[call.full_key].add(reply.appointment_id)
     return sum(len(appointments) - 1 for appointments in under.values())

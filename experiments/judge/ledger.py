@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from experiments.judge.history import DOUBLE_BOOKINGS
-from experiments.scenes.salon import GRID
-from experiments.scenes.shapes import OPENING, STEP
+from experiments.scenes.places import GRID, STEP
+from experiments.scenes.shapes import OPENING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

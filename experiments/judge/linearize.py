@@ -10,6 +10,9 @@ A request whose answer was lost may have taken effect at any later time, or neve
 answered `busy` or with an error had no effect. Who moves an appointment without naming a member of
 staff leaves it with whoever has it then, so the replies must say where that was.
 
+A refusal needs a reason as well: the appointment is no longer confirmed, the key belongs to another
+request, the client is elsewhere, or nobody works then.
+
 Slots that don't overlap don't know of each other, so each part of a calendar is searched by
 itself. What joins two parts is a request that touches both: an appointment that is moved, an
 idempotency key that was used in both, a client who can't be in two places.
@@ -18,11 +21,11 @@ idempotency key that was used in both, a client who can't be in two places.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from experiments.scenes.replies import CLIENT_ELSEWHERE
-from experiments.scenes.shapes import Place
+from experiments.scenes.places import Place
+from experiments.scenes.replies import CLIENT_ELSEWHERE, KEY_REUSED
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -93,12 +96,17 @@ class Calendar:
         cancelled: The appointments that were cancelled.
         keys: The appointment that each idempotency key booked.
         clients: Whose each appointment is, where clients can't be in two places.
+        closed: When somebody has time off that was not there at first.
+        asked: What was asked for under each key. It follows from who used the key, so that two
+            calendars are not compared by it.
     """
 
     confirmed: frozenset[tuple[int, Place]] = frozenset()
     cancelled: frozenset[int] = frozenset()
     keys: frozenset[tuple[str, int]] = frozenset()
     clients: frozenset[tuple[int, str]] = frozenset()
+    closed: frozenset[Place] = frozenset()
+    asked: frozenset[tuple[str, Hashable]] = field(default=frozenset(), compare=False)
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> Calendar:
@@ -109,6 +117,7 @@ class Calendar:
             frozenset(row.id for row in rows if row.status == "cancelled"),
             frozenset((row.key, row.id) for row in rows if row.key),
             frozenset((row.id, row.client_id) for row in rows if row.client_id),
+            asked=frozenset((row.key, _asked(row.place, row.client_id)) for row in rows if row.key),
         )
 
     def after(self, operation: Operation) -> Calendar | None:
@@ -127,12 +136,34 @@ class Calendar:
             return self._cancelled(operation.existing)
         if outcome == "conflict":
             return self if self._taken(operation) else None
-        if operation.reply.code == CLIENT_ELSEWHERE:
-            place, who = self._target(operation), self._client(operation)
-            return self if place and self._elsewhere(place, who, operation.existing) else None
-        if outcome == "invalid" and operation.existing is not None:
-            return self if operation.existing not in dict(self.confirmed) else None
+        if outcome == "invalid":
+            return self if self._refuses(operation) else None
+        if outcome == "closed" and operation.call.place:
+            return replace(self, closed=self.closed | {operation.call.place})
         return self
+
+    def _refuses(self, operation: Operation) -> bool:
+        """Whether there is a reason to refuse a request."""
+        call, code, own = operation.call, operation.reply.code, operation.existing
+        if code == CLIENT_ELSEWHERE:
+            place, who = self._target(operation), self._client(operation)
+            return place is not None and self._elsewhere(place, who, own)
+        if code == KEY_REUSED:
+            return not self._answers(call) and call.full_key in dict(self.keys)
+        if own is not None and own not in dict(self.confirmed):
+            return True
+        target = self._target(operation)
+        return target is not None and not any(map(self._open, _for(call, target)))
+
+    def _answers(self, call: Call) -> bool:
+        """Whether a call's key was used for the same before."""
+        asked = dict(self.asked).get(call.full_key or "")
+        return asked is not None and asked == _asked_by(call)
+
+    def _open(self, place: Place) -> bool:
+        return not any(
+            place.staff == each.staff and place.during.overlaps(each.during) for each in self.closed
+        )
 
     def effects_of_lost(self, operation: Operation, after: Mapping[int, Row]) -> list[Calendar]:
         """Return what a request may have done whose answer was lost, besides nothing."""
@@ -148,8 +179,8 @@ class Calendar:
         return [
             booked
             for row in after.values()
-            if row.place == call.place and row.key == call.key and row.id not in known
-            if (booked := self._added(row.id, call)) is not None
+            if row.place in _for(call, call.place) and row.key == call.full_key
+            if row.id not in known and (booked := self._added(row.id, call, row.place)) is not None
         ]
 
     def _booked(self, operation: Operation) -> Calendar | None:
@@ -160,22 +191,25 @@ class Calendar:
             told = reply.place in (None, self._target(operation))
             same = reply.appointment_id == operation.existing
             return self._moved(operation) if told and same else None
-        if call.key and call.key in dict(self.keys):
-            return self if dict(self.keys)[call.key] == reply.appointment_id else None
-        if reply.replayed or reply.place not in (None, call.place):
+        if call.full_key in dict(self.keys):
+            same = dict(self.keys)[call.full_key] == reply.appointment_id
+            return self if same and self._answers(call) else None
+        place = reply.place or call.place
+        if reply.replayed or place not in _for(call, self._target(operation)):
             return None  # there was nothing to be given again
-        return self._added(reply.appointment_id, call)
+        return self._added(reply.appointment_id, call, place)
 
-    def _added(self, appointment_id: int, call: Call) -> Calendar | None:
+    def _added(self, appointment_id: int, call: Call, place: Place) -> Calendar | None:
         used = appointment_id in dict(self.confirmed) or appointment_id in self.cancelled
-        place, key, who = call.place, call.key, call.client_id
-        if used or place is None or not self._free(place, who):
+        key, who = call.full_key, call.client_id
+        if used or not self._free(place, who):
             return None
         return replace(
             self,
             confirmed=self.confirmed | {(appointment_id, place)},
             keys=self.keys | {(key, appointment_id)} if key else self.keys,
             clients=self.clients | {(appointment_id, who)} if who else self.clients,
+            asked=self.asked | {(key, _asked_by(call))} if key else self.asked,
         )
 
     def _moved(self, operation: Operation) -> Calendar | None:
@@ -189,12 +223,14 @@ class Calendar:
         return replace(self, confirmed=others | {(appointment_id, place)})
 
     def _target(self, operation: Operation) -> Place | None:
-        """Where a request would be, as things stand."""
+        """Where a request would be, as things stand; with the first, where anybody will do."""
         place = operation.call.place
+        if operation.call.lists and operation.reply.place:
+            return operation.reply.place
         if place is None or not operation.call.keeps_staff:
             return place
         here = dict(self.confirmed).get(operation.existing or 0)
-        return Place(here.staff, place.start) if here else None
+        return replace(place, staff=here.staff) if here else None
 
     def _client(self, operation: Operation) -> str | None:
         return operation.call.client_id or dict(self.clients).get(operation.existing or 0)
@@ -210,22 +246,28 @@ class Calendar:
         )
 
     def _taken(self, operation: Operation) -> bool:
-        rival, place = (
-            dict(self.confirmed).get(operation.reply.taken_by or 0),
-            self._target(operation),
-        )
-        return (
-            rival is not None
-            and place is not None
-            and operation.reply.taken_by != operation.existing
-            and rival.overlaps(place)
-        )
+        """Whether somebody has what was asked for, and is the one who was named."""
+        call, own = operation.call, operation.existing
+        target = self._target(operation)
+        if target is None or call.full_key in dict(self.keys):
+            return False
+        places = [place for place in _for(call, target) if self._open(place)]
+        rivals = {place: self._rivals(place, own) for place in places}
+        named = operation.reply.taken_by
+        return all(rivals.values()) and any(named in each for each in rivals.values())
+
+    def _rivals(self, place: Place, but_for: int | None) -> set[int]:
+        return {
+            appointment_id
+            for appointment_id, other in self.confirmed
+            if appointment_id != but_for and other.overlaps(place)
+        }
 
     def _free(self, place: Place, client_id: str | None, but_for: int | None = None) -> bool:
-        return not self._elsewhere(place, client_id, but_for) and not any(
-            other.overlaps(place)
-            for appointment_id, other in self.confirmed
-            if appointment_id != but_for
+        return (
+            self._open(place)
+            and not self._elsewhere(place, client_id, but_for)
+            and not self._rivals(place, but_for)
         )
 
     def _elsewhere(self, place: Place, client_id: str | None, but_for: int | None = None) -> bool:
@@ -238,6 +280,23 @@ class Calendar:
             for appointment_id, other in self.confirmed
             if appointment_id != but_for and clients.get(appointment_id) == client_id
         )
+
+
+def _for(call: Call, place: Place | None) -> list[Place]:
+    """Where a request may end up that would be at a place, as far as it leaves that open."""
+    if place is None:
+        return []
+    return [replace(place, staff=each) for each in call.team] or [place]
+
+
+def _asked(place: Place | None, client_id: str | None) -> Hashable:
+    """What a key stands for; without a place's staff where anybody will do."""
+    return place, client_id
+
+
+def _asked_by(call: Call) -> Hashable:
+    place = replace(call.place, staff=-1) if call.place and call.team else call.place
+    return _asked(place, call.client_id)
 
 
 def linearizable(
@@ -267,7 +326,8 @@ def _explained(
             continue
         led_nowhere.add((left, calendar))
         # A lost request may never take effect, so none has to be served.
-        if all(operations[each].lost for each in left) and calendar == end:
+        rows = replace(calendar, closed=frozenset())
+        if rows == end and all(operations[each].lost for each in left):
             return True
         for each in _first(operations, left):
             operation = operations[each]
@@ -328,9 +388,10 @@ def _about(operation: Operation, staff: Iterable[int]) -> list[Hashable]:
     """What a request has to do with: places, appointments, its key, its client."""
     call, reply = operation.call, operation.reply
     places = [call.place, reply.place]
-    if call.place and call.keeps_staff:
-        places += [Place(each, call.place.start) for each in staff]
-    named = (operation.existing, reply.appointment_id, call.key, call.client_id)
+    if call.place:
+        kept = staff if call.keeps_staff else ()
+        places += [replace(call.place, staff=each) for each in (*kept, *call.team)]
+    named = (operation.existing, reply.appointment_id, call.full_key, call.client_id)
     return [each for each in (*places, *named) if each is not None]
 
 
@@ -347,10 +408,12 @@ def _joined(groups: Sequence[Sequence[Hashable]]) -> dict[Hashable, int]:
     places = {each for group in groups for each in group if isinstance(each, Place)}
     latest: dict[int, Place] = {}  # of those that begin before, by staff: who ends last
     pairs: list[tuple[Hashable, ...]] = []
-    for place in sorted(places, key=lambda each: each.start):
-        if place.staff in latest and latest[place.staff].overlaps(place):
-            pairs.append((latest[place.staff], place))
-        latest[place.staff] = place  # all last equally long
+    for place in sorted(places, key=lambda each: each.blocked.start):
+        last = latest.get(place.staff)
+        if last and last.overlaps(place):
+            pairs.append((last, place))
+        if last is None or last.blocked.end < place.blocked.end:
+            latest[place.staff] = place
     leader: dict[Hashable, Hashable] = {}
 
     def find(member: Hashable) -> Hashable:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from booking_core.errors import BookingConflict, BookingError, SlotBusy
 from experiments.load.executors import clock
 from experiments.scenes import salon
-from experiments.scenes.shapes import STEP
+from experiments.scenes.places import STEP
 
 if TYPE_CHECKING:
     from booking_core.booking import BookingService

@@ -6,7 +6,7 @@ from bisect import bisect
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from experiments.scenes.salon import GRID
+from experiments.scenes.places import GRID
 from experiments.scenes.shapes import OPENING
 
 if TYPE_CHECKING:

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from experiments.scenes.shapes import Place
+    from experiments.scenes.places import Place
 
 CLIENT_ELSEWHERE = "CLIENT_ELSEWHERE"
 """The code of a refusal because the client is somewhere else at that time."""
+KEY_REUSED = "KEY_REUSED"
+"""The code of a refusal because the key belongs to another request."""
+EXCUSED = "excused"
+"""Stands for the outcome of a request that gave up, where it may be excused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,8 @@ class Reply:
     """What a client was told.
 
     Attributes:
-        outcome: How the request ended; `cancelled` where a cancel succeeded.
+        outcome: How the request ended; `cancelled` where a cancel succeeded, `closed` where time
+            off was entered.
         appointment_id: The appointment that the client was given or cancelled.
         taken_by: The appointment that a conflict named.
         replayed: Whether an earlier request with the same key had booked it.

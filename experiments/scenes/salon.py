@@ -30,23 +30,21 @@ from booking_core.schema import (
 )
 from booking_core.slots import instant
 from booking_core.strategies import DEFAULT
+from experiments.scenes.places import BUFFER, DURATION, GRID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from random import Random
 
     from sqlalchemy import Connection, Table
 
+    from experiments.scenes.places import Service
     from experiments.server.postgres import Database
 
 SALON = Path(__file__).parents[2] / "data" / "salon.toml"
 NOW = datetime(2030, 1, 6, 12, tzinfo=UTC)  # a Sunday, when experiments happen
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
-# What plain salons book: the slot and its buffer take an hour and a quarter, on the quarter.
-DURATION = timedelta(hours=1)
-BUFFER = timedelta(minutes=15)
-GRID = timedelta(minutes=15)
 # Of the rules of plain salons: schedules and scripts quote it, wherever they are played.
 VERSION = 1
 
@@ -165,14 +163,7 @@ def plain(connection: Connection, size: int, *, client_once: bool = False) -> Sa
         size: How many staff members.
         client_once: Whether the service wants a client to be in one place.
     """
-    location_id = _insert(
-        connection,
-        location,
-        name="Anywhere",
-        time_zone="UTC",
-        minimum_notice=timedelta(),
-        horizon=timedelta(days=365),
-    )
+    location_id = _somewhere(connection, "Anywhere", "UTC")
     service_id = _insert(
         connection,
         service,
@@ -186,17 +177,82 @@ def plain(connection: Connection, size: int, *, client_once: bool = False) -> Sa
     members = {
         name: _insert(connection, staff, name=name, location_id=location_id) for name in names
     }
+    _work_around_the_clock(connection, members.values(), [service_id])
+    return Salon(members, {"Visit": service_id}, {"Anywhere": location_id})
+
+
+def given(
+    connection: Connection,
+    staff: Iterable[tuple[int, str, str]],
+    services: Iterable[tuple[int, str, Service]],
+    offers: Mapping[int, Sequence[int]],
+    grid: timedelta,
+) -> Salon:
+    """Store a salon in which everything is given: ids, names, zones and services.
+
+    Args:
+        connection: To a database with the schema, in a transaction that the caller commits.
+        staff: The id, the name and the time zone of each member of staff, who has a location of
+            its own.
+        services: The id and the name of each service, and what it takes up.
+        offers: Who offers a service, where not everybody does: numbers of staff, by the service's.
+        grid: How often a service may start.
+    """
+    members: dict[str, int] = {}
+    places: dict[str, int] = {}
+    offered: dict[str, int] = {}
+    for staff_id, name, zone in staff:
+        places[zone] = places.get(zone) or _somewhere(connection, zone, zone)
+        row = {"id": staff_id, "name": name, "location_id": places[zone]}
+        members[name] = _insert(connection, schema.staff, **row)
+    left_out = set()
+    for service_id, name, each in services:
+        left_out |= {
+            (staff_id, service_id)
+            for number, staff_id in enumerate(members.values())
+            if number not in offers.get(each.number, (number,))
+        }
+        offered[name] = _insert(
+            connection,
+            service,
+            id=service_id,
+            name=name,
+            duration=each.duration,
+            buffer_before=each.before,
+            buffer_after=each.after,
+            grid=grid,
+            client_once=True,
+        )
+    _work_around_the_clock(connection, members.values(), offered.values(), left_out)
+    return Salon(members, offered, places)
+
+
+def _somewhere(connection: Connection, name: str, zone: str) -> int:
+    """Store a place where nothing has to be booked long before."""
+    return _insert(
+        connection,
+        location,
+        name=name,
+        time_zone=zone,
+        minimum_notice=timedelta(),
+        horizon=timedelta(days=365),
+    )
+
+
+def _work_around_the_clock(
+    connection: Connection,
+    staff_ids: Iterable[int],
+    service_ids: Iterable[int],
+    left_out: Collection[tuple[int, int]] = (),
+) -> None:
+    """Let some members of staff offer some services at any time, but for some of them."""
+    staff_ids, service_ids = list(staff_ids), list(service_ids)
+    hours = {"kind": "shift", "starts": time(), "ends": time()}
     connection.execute(
         insert(working_hours),
         [
-            {
-                "staff_id": member,
-                "weekday": weekday,
-                "kind": "shift",
-                "starts": time(),
-                "ends": time(),
-            }
-            for member in members.values()
+            {"staff_id": member, "weekday": weekday, **hours}
+            for member in staff_ids
             for weekday in range(7)
         ],
     )
@@ -205,10 +261,11 @@ def plain(connection: Connection, size: int, *, client_once: bool = False) -> Sa
         insert(offering),
         [
             {"staff_id": member, "service_id": service_id, "version": VERSION}
-            for member in members.values()
+            for member in staff_ids
+            for service_id in service_ids
+            if (member, service_id) not in left_out
         ],
     )
-    return Salon(members, {"Visit": service_id}, {"Anywhere": location_id})
 
 
 def _insert(connection: Connection, table: Table, **values: Any) -> int:  # noqa: ANN401 - a row's

@@ -7,47 +7,18 @@ shape. Staff members are numbered from 0, times are hours after `OPENING`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from booking_core.slots import Slot
-from experiments.scenes.salon import BUFFER, DURATION, GRID
+from experiments.scenes.places import DURATION, GRID, STEP, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 OPENING = datetime(2030, 1, 7, 9, tzinfo=UTC)  # the Monday after experiments happen
-# Slots that touch without overlapping: the next may start when the buffer has passed.
-STEP = DURATION + BUFFER
 
-Operation = Literal["book", "cancel", "reschedule"]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A slot of a staff member, buffer included."""
-
-    staff: int
-    start: datetime
-
-    @property
-    def blocked(self) -> Slot:
-        """What must be free."""
-        return Slot(self.start, self.start + STEP)
-
-    @property
-    def during(self) -> Slot:
-        """What the client is promised: buffers are no concern of theirs."""
-        return Slot(self.start, self.start + DURATION)
-
-    def overlaps(self, other: Place) -> bool:
-        """Whether the two can't both be booked."""
-        return self.staff == other.staff and self.blocked.overlaps(other.blocked)
-
-    def excludes(self, other: Place) -> bool:
-        """Whether a client who is here can't be there, with another member of staff."""
-        return self.staff != other.staff and self.during.overlaps(other.during)
+Operation = Literal["book", "cancel", "reschedule", "close"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +26,16 @@ class Call:
     """What one client asks for.
 
     Attributes:
-        operation: What is called.
-        place: Where to, for book and reschedule.
+        operation: What is called; `close` gives a member of staff time off.
+        place: Where to, for book and reschedule; what is closed.
         existing: Which of the scene's appointments, for cancel and reschedule.
         key: The idempotency key, if any.
+        scope: Whose key that is.
         keeps_staff: Whether a reschedule names no member of staff. Then its place says when, and
             whoever has the appointment when it is moved keeps it.
         client_id: Which client asks, where that one can't be in two places.
+        team: Who may be given, where anybody will do; the place's staff does not count then.
+        lists: Whether the client first lists what is free, and books the start that is nearest.
     """
 
     operation: Operation
@@ -70,14 +44,40 @@ class Call:
     key: str | None = None
     keeps_staff: bool = False
     client_id: str | None = None
+    scope: str = ""
+    team: tuple[int, ...] = ()
+    lists: bool = False
+
+    @property
+    def full_key(self) -> str | None:
+        """The key, and whose it is."""
+        return self.key and full_key(self.scope, self.key)
+
+
+def full_key(scope: str, key: str) -> str:
+    """Name an idempotency key so that those of two owners differ."""
+    return f"{scope}/{key}" if scope else key
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A round's beginning: appointments that exist, and one call a client."""
+    """A round's beginning: appointments that exist, and one call a client.
+
+    Attributes:
+        existing: Where they are.
+        calls: What is asked for.
+        cancelled: Which of them were cancelled.
+        keys: Under which keys some were booked.
+        whose: Which clients have ids, of those whose appointments exist.
+        in_world: Whether it happens in the salon of `experiments.scenes.world`.
+    """
 
     existing: list[Place]
     calls: list[Call]
+    cancelled: frozenset[int] = frozenset()
+    keys: Mapping[int, str] = field(default_factory=dict)
+    whose: Mapping[int, str] = field(default_factory=dict)
+    in_world: bool = False
 
     @property
     def staff(self) -> int:
@@ -88,7 +88,7 @@ class Scene:
     @property
     def client_once(self) -> bool:
         """Whether clients have ids, and can't be in two places."""
-        return any(call.client_id for call in self.calls)
+        return bool(self.whose) or any(call.client_id for call in self.calls)
 
 
 @dataclass(frozen=True, slots=True)

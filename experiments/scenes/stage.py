@@ -6,6 +6,7 @@ stage: reset it, let every client `perform` its call, and look at the `rows`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -13,10 +14,11 @@ from sqlalchemy import text
 from booking_core import schema
 from booking_core.booking import BookingService
 from booking_core.errors import BookingConflict, BookingError
-from experiments.scenes import salon
+from experiments.scenes import salon, world
+from experiments.scenes.places import VISIT, Place
 from experiments.scenes.replies import Answer, Reply
 from experiments.scenes.rows import read_rows
-from experiments.scenes.shapes import Place
+from experiments.scenes.shapes import Call
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -24,7 +26,12 @@ if TYPE_CHECKING:
     from booking_core.requests import Booking
     from booking_core.strategies import Strategy
     from experiments.scenes.rows import Row
-    from experiments.scenes.shapes import Call, Scene
+    from experiments.scenes.shapes import Scene
+
+_TIME_OFF = text("""
+    INSERT INTO time_off (staff_id, during, reason)
+    VALUES (:staff_id, tstzrange(:from, :until), 'a free day')
+""")
 
 
 class Stage:
@@ -44,6 +51,7 @@ class Stage:
         scene: What the next `reset` begins; another scene may be put here.
         control: The engine.
         staff: The number that scenes use for each staff id.
+        services: The service that scenes use for each service id.
         existing: The ids of the scene's appointments, as the last `reset` left them.
         before: All rows that it left, by id.
     """
@@ -63,15 +71,19 @@ class Stage:
         self.scene = scene
         with control.begin() as connection:
             schema.create(connection, strategy, backstop=backstop)
-            plain = salon.plain(
-                connection,
-                max(scene.staff, staff),
-                client_once=client_once or scene.client_once,
+            size, once = max(scene.staff, staff), client_once or scene.client_once
+            stored = (
+                world.make_salon(connection)
+                if scene.in_world
+                else salon.plain(connection, size, client_once=once)
             )
-        self._staff_ids = list(plain.staff.values())
+        offered = world.SERVICES if scene.in_world else (VISIT,)
+        self._staff_ids = list(stored.staff.values())
+        self._service_ids = list(stored.services.values())
         self.staff = {staff_id: number for number, staff_id in enumerate(self._staff_ids)}
-        (self._service_id,) = plain.services.values()
-        self._usher = BookingService(control, strategy, clock=salon.now)
+        self.services = dict(zip(self._service_ids, offered, strict=True))
+        self._engines: dict[BookingService, Engine] = {}
+        self._usher = BookingService(control, strategy, clock=salon.now, offers=0)
         self.existing: list[int] = []
         self.before: dict[int, Row] = {}
 
@@ -82,16 +94,22 @@ class Stage:
             engine: The client's connections.
             options: What else the service is to be told.
         """
-        return BookingService(engine, self.strategy, clock=salon.now, **options)
+        made = BookingService(engine, self.strategy, clock=salon.now, **options)
+        self._engines[made] = engine
+        return made
 
     def reset(self) -> None:
         """Empty the calendars and book what the scene begins with."""
         with self.control.begin() as connection:
             connection.execute(text("TRUNCATE appointment RESTART IDENTITY CASCADE"))
-        self.existing = [
-            self._book(self._usher, place, f"Early {number}").appointment.id
-            for number, place in enumerate(self.scene.existing)
-        ]
+        scene = self.scene
+        self.existing = []
+        for number, place in enumerate(scene.existing):
+            key, client_id = scene.keys.get(number), scene.whose.get(number)
+            call = Call("book", place, key=key, client_id=client_id)
+            self.existing.append(self._book(self._usher, call, f"Early {number}").appointment.id)
+        for number in scene.cancelled:
+            self._usher.cancel(self.existing[number])
         self.before = self.rows()
 
     def perform(self, service: BookingService, client: int) -> Answer:
@@ -101,9 +119,18 @@ class Stage:
             service: The client's.
             client: Its number, which says what the scene lets it ask.
         """
-        call = self.scene.calls[client]
+        return self._answered(service, self.scene.calls[client], f"Client {client}")
+
+    def visit(self, call: Call, client: str) -> Answer:
+        """Make a call that is none of the scene's, while nobody else does anything."""
+        answer = self._answered(self._usher, call, client)
+        with self.control.connect() as connection:  # whatever was kept must not meet others later
+            connection.execute(text("SELECT pg_advisory_unlock_all()"))
+        return answer
+
+    def _answered(self, service: BookingService, call: Call, client: str) -> Answer:
         try:
-            return self._perform(service, call, f"Client {client}")
+            return self._perform(service, call, client)
         except BookingConflict as error:
             reply = Reply(error.outcome, taken_by=error.taken_by)
             return Answer(reply, error.attempts, len(error.alternatives), str(error))
@@ -116,7 +143,7 @@ class Stage:
     def rows(self) -> dict[int, Row]:
         """Return what is stored now, by id."""
         with self.control.connect() as connection:
-            return read_rows(connection, self.staff)
+            return read_rows(connection, self.staff, self.services)
 
     def _perform(self, service: BookingService, call: Call, client: str) -> Answer:
         if call.operation == "cancel":
@@ -124,6 +151,9 @@ class Stage:
             cancelled = service.cancel(self.existing[call.existing])
             return Answer(Reply("cancelled", cancelled.id))
         assert call.place is not None
+        if call.operation == "close":
+            self._close(self._engines[service], call.place)
+            return Answer(Reply("closed"))
         if call.operation == "reschedule":
             assert call.existing is not None
             booking = service.reschedule(
@@ -132,30 +162,47 @@ class Stage:
                 staff_id=None if call.keeps_staff else self._staff_ids[call.place.staff],
             )
         else:
-            # One key means one request, so it must come from one client.
-            who = call.key or client
-            booking = self._book(service, call.place, who, call.key, call.client_id)
-        reply = Reply(
-            "booked",
-            booking.appointment.id,
-            replayed=booking.replayed,
-            place=Place(self.staff[booking.appointment.staff_id], booking.appointment.slot.start),
+            booking = self._book(service, self._listed(service, call), client)
+        stored = booking.appointment
+        place = Place(
+            self.staff[stored.staff_id], stored.slot.start, self.services[stored.service_id]
         )
+        reply = Reply("booked", stored.id, replayed=booking.replayed, place=place)
         return Answer(reply, booking.attempts)
 
-    def _book(
-        self,
-        service: BookingService,
-        place: Place,
-        client: str,
-        key: str | None = None,
-        client_id: str | None = None,
-    ) -> Booking:
-        return service.book(
-            staff_id=self._staff_ids[place.staff],
-            service_id=self._service_id,
-            start=place.start,
-            client=client,
-            client_id=client_id,
-            key=key,
+    def _listed(self, service: BookingService, call: Call) -> Call:
+        """Return what a client books who looks at a list first: the start that is nearest."""
+        if not call.lists:
+            return call
+        assert call.place is not None
+        wanted = call.place.start
+        listed = service.free_slots(
+            self._service_ids[call.place.service.number],
+            wanted.date(),
+            self._staff_ids[call.place.staff],
         )
+        nearest = min((each.slot.start for each in listed), key=lambda start: abs(start - wanted))
+        return replace(call, place=replace(call.place, start=nearest))
+
+    def _book(self, service: BookingService, call: Call, client: str) -> Booking:
+        assert call.place is not None
+        return service.book(
+            staff_id=None if call.team else self._staff_ids[call.place.staff],
+            service_id=self._service_ids[call.place.service.number],
+            start=call.place.start,
+            # One key means one request, so it must come from one client.
+            client=call.key or client,
+            client_id=call.client_id,
+            key=call.key,
+            key_scope=call.scope,
+        )
+
+    def _close(self, engine: Engine, place: Place) -> None:
+        """Give a member of staff time off."""
+        off = {
+            "staff_id": self._staff_ids[place.staff],
+            "from": place.during.start,
+            "until": place.during.end,
+        }
+        with engine.begin() as connection:
+            connection.execute(_TIME_OFF, off)

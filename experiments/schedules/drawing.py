@@ -38,7 +38,7 @@ LETTER = 0.09  # width of a bold one, at most
 COLOURS = {
     "insert": "#CFE6F5", "insert,": "#CFE6F5", "claim": "#CFE6F5", "move": "#CFE6F5",
     "cancel": "#CFE6F5", "delete": "#CFE6F5", "raise": "#CFE6F5", "call": "#CFE6F5",
-    "lock": "#FBE3B3", "try": "#FBE3B3", "unlock": "#FBE3B3",
+    "go": "#CFE6F5", "lock": "#FBE3B3", "try": "#FBE3B3", "unlock": "#FBE3B3",
     "COMMIT": BLUE, "ROLLBACK": "#6B6B6B",
 }  # fmt: skip
 TOLD = {"booked": BLUE, "cancelled": BLUE, "conflict": "#8A5A00", "busy": "#555555"}
@@ -137,7 +137,8 @@ class _Picture:
                     continue
                 if step.begin:
                     began = self._tops[number]
-                if began is not None and (step.kind != "statement" or number == max(self._steps)):
+                ends = step.kind in ("commit", "rollback") or number == max(self._steps)
+                if began is not None and ends:
                     bottom = self._tops[number] + BOX + 0.05
                     self._box(
                         left - 0.09, began - 0.21, LANE + 0.18, bottom - began + 0.21,

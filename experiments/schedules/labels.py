@@ -22,6 +22,7 @@ PROPERTIES = {
     "refused_neighbours": "good neighbours",
     "repeated_bookings": "same key, one booking",
     "clients_in_two_places": "one client, one place",
+    "unanswered": "an answer for everybody",
 }
 """The property that each kind of fault breaks."""
 
@@ -73,6 +74,8 @@ _LABELS: tuple[tuple[str, str], ...] = (
 
 def action(step: Step) -> str:
     """Say what a step does."""
+    if step.kind == "write":
+        return "go on and write"
     if step.kind != "statement":
         return step.kind.upper()
     return worded(step.sql)
@@ -109,10 +112,12 @@ def outcome(step: Step) -> str:
         return f"⚡ {fault(step)}"
     if step.error:
         return ERRORS.get(step.error, f"error {step.error}")
-    if step.kind != "statement":
+    if step.halted:
+        return step.answer
+    if step.kind not in ("statement", "write"):
         return step.answer if step.kind == "start" else ""
     first = step.rows[0][0] if step.rows else None
-    what = action(step)
+    what = worded(step.sql)
     meanings: tuple[tuple[str, Callable[[], str]], ...] = (
         ("check the slot and", lambda: _claimed(step)),
         ("look for", lambda: f"there, appointment {first}" if step.rows else "not there"),

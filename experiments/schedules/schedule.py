@@ -2,10 +2,12 @@
 
 A schedule is a list of steps, in the order in which they were let through to the server. A step
 is a statement, a COMMIT or a ROLLBACK; a BEGIN is merged with the statement that follows it,
-since it takes neither a snapshot nor a lock. Where clients wait for each other inside of their
-program, a client's start is a step as well. A step that has to wait in the server is answered
-later, while another client's step runs: `answered_at` is the number of that step. Steps are
-numbered by their position in the list, clients from 0; pictures may call client 0 "T1".
+since it takes neither a snapshot nor a lock. A statement that looks at what others write, and then
+writes, is held back in between: what it writes is a step of its own. Where clients wait for each
+other inside of their program, a client's start is a step as well. A step that has to wait in the
+server is answered later, while another client's step runs: `answered_at` is the number of that
+step. Steps are numbered by their position in the list, clients from 0; pictures may call client 0
+"T1".
 
 A `Counterexample` adds what is needed to play the schedule again on another machine (strategy,
 shape, clients, tries, the server's version) and what was seen: replies, rows before and after, and
@@ -29,7 +31,11 @@ FORMAT = 1
 PROGRAM = "program"
 """Stands for the shape where what was explored is no strategy, but somebody's program."""
 
-Kind = Literal["statement", "commit", "rollback", "start"]
+Kind = Literal["statement", "write", "commit", "rollback", "start"]
+
+LOOKED = "has looked, is about to write"
+WROTE = "has written, is about to write again"
+"""The answers of a statement that is held back before it writes."""
 
 
 class UnreadableSchedule(ValueError):
@@ -42,9 +48,9 @@ class Step:
 
     Attributes:
         client: Whose it is.
-        kind: What it is.
+        kind: What it is; `write` where a statement goes on that was held back before it wrote.
         sql: What was sent, parameters rendered; `COMMIT` or `ROLLBACK` for those kinds, a comment
-            for a start.
+            for a start. Of a statement that goes on: the statement.
         begin: The BEGIN that was sent just before it, where it opened a transaction; with its
             isolation level. Empty within a transaction, and where it is one by itself.
         answer: What came back, in words: `1 row: 7`, `no row`, `1 row inserted`, an error's text.
@@ -78,6 +84,11 @@ class Step:
     def waited(self) -> bool:
         """Whether it waited in the server."""
         return bool(self.waited_for)
+
+    @property
+    def halted(self) -> bool:
+        """Whether it was held back before it wrote; another step then goes on with it."""
+        return self.answer in (LOOKED, WROTE) and not self.error
 
 
 @dataclass(frozen=True, slots=True)

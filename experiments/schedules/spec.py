@@ -27,7 +27,8 @@ from sqlalchemy.dialects import postgresql
 
 from booking_core import schema
 from experiments.scenes.catalogue import find_strategy
-from experiments.scenes.salon import BUFFER, DURATION, GRID, VERSION
+from experiments.scenes.places import BUFFER, DURATION, GRID
+from experiments.scenes.salon import VERSION
 from experiments.scenes.shapes import SHAPES
 from experiments.schedules import labels
 from experiments.schedules.transcript import chosen, statement
@@ -84,8 +85,15 @@ def to_spec(found: Counterexample, strategy: Strategy | None = None) -> str:
         strategy: What the schema is made for, where it can't be found by its name.
 
     Raises:
-        NotExportable: A statement holds a brace outside of what is quoted.
+        NotExportable: A statement holds a brace outside of what is quoted, or is held back before
+            it writes.
     """
+    if any(step.kind == "write" for step in found.steps):
+        raise NotExportable("isolationtester can't hold a statement back before it writes.")
+    if found.shape not in SHAPES:
+        raise NotExportable(
+            "Only the named shapes of races can be exported, with their plain salon."
+        )
     # Programs' starts are nothing that a server knows of.
     steps = [(number, step) for number, step in chosen(found) if step.kind != "start"]
     names = {number: f"T{step.client + 1}_{place}" for place, (number, step) in enumerate(steps, 1)}

@@ -3,7 +3,8 @@
 Every line is SQL as it was sent, or a comment. A comment behind a statement says whose it is,
 and whether it had to wait (`BLOCKS`) and for whom; a comment below it, what came back, who went
 on, and where the property broke. Paste the lines into as many psql sessions as there are clients,
-and the server does it again. Reads of what nobody writes are left out.
+and the server does it again; but for a statement that is held back before it writes, which nobody
+can do from psql. Reads of what nobody writes are left out.
 
 Manual: 13.2 Transaction Isolation. Style: github.com/ept/hermitage.
 """
@@ -114,8 +115,11 @@ def _step(number: int, step: Step, found: Counterexample) -> Iterator[str]:
         yield f"-- {name} starts{f', and {step.answer}' if step.answer else ''}"
         return
     blocks = f", BLOCKS: waits for {labels.clients(step.waited_for)}" if step.waited else ""
-    yield f"{statement(step.sql)}; -- {name}{blocks}"
-    if step.answered_at == number and step.kind == "statement":
+    if step.kind == "write":
+        yield f"-- {name} goes on and writes{blocks}"
+    else:
+        yield f"{statement(step.sql)}; -- {name}{blocks}"
+    if step.answered_at == number and step.kind in ("statement", "write"):
         yield f"--   {_answer(step)}"
     if step.answered_at is None:
         yield "--   never answered"

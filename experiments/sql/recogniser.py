@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from functools import reduce
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, LiteralString, NamedTuple
 
 from psycopg.sql import SQL, Identifier
@@ -57,6 +57,9 @@ _AFTER_TABLE = {
     "values", "select", "using", "default", "window", "fetch", "overriding", "tablesample", ")",
     "(", ",", ";", ".", "with", "do", "*",
 }  # fmt: skip
+# Settings that say how to plan, and nothing of what is seen or locked.
+_PLANNING = re.compile(r"'(jit|plan_cache_mode|work_mem|enable_\w+|\w+_cost)'")
+_BEFORE_ALL = {"select", "distinct", "all", "returning", ",", ".", "("}
 _DEFINING = {"create", "alter", "drop", "comment", "grant", "revoke"}
 # Volatile, yet they neither see nor change what another client could notice.
 _HARMLESS = {
@@ -280,9 +283,9 @@ class Recogniser:
         followed = [self._followed(function) for function in functions]
         if not all(followed):
             return self._opaque_to_us(words, own)
-        for body in followed:
-            words = [*words, *body]
-            called |= _called(body)
+        looks_at = self._looks_at(words).union(*map(self._named, followed))
+        words = [*words, *chain(*followed)]
+        called = called.union(*map(_called, followed))
         advisory = {word for word in called if "advisory" in word}
         catalogue = {CATALOGUE} if self._catalogue.intersection(words) else set()
         return Statement(
@@ -294,6 +297,8 @@ class Recogniser:
             releases=any("unlock" in word for word in advisory),
             outlives=any("xact" not in word for word in advisory),
             draws=self._numbered | {""} if "nextval" in called else frozenset(),
+            looks_at=looks_at,
+            again=bool(followed),
         )
 
     def _opaque_to_us(self, words: list[str], called: Iterable[_Function] = ()) -> Statement:
@@ -301,14 +306,18 @@ class Recogniser:
         bodies = self._bodies(called)
         readable = bodies and not any("execute" in body for body in bodies)
         everything = dict.fromkeys(self._roots.values(), frozenset({ALL}))
-        if words and words[0] in _DEFINING:
+        defines = bool(words) and words[0] in _DEFINING
+        if defines:
             everything[CATALOGUE] = frozenset({ALL})
+        tables = frozenset(self._roots.values())
         return Statement(
             recognised=False,
             releases=True,
             outlives=True,
-            tables=frozenset(self._roots.values()),
+            tables=tables,
             words=frozenset({ALL, *words}),
+            looks_at=frozenset() if defines or words[:1] == ["copy"] else tables,
+            again=True,
             writes=reduce(_merged, map(self._writes, [words, *bodies]), {})
             if readable
             else everything,
@@ -317,6 +326,23 @@ class Recogniser:
     def _named(self, words: Iterable[str]) -> frozenset[str]:
         """The tables among some words."""
         return frozenset(self._roots[word] for word in words if word in self._roots)
+
+    def _looks_at(self, words: Sequence[str]) -> frozenset[str]:
+        """The tables that are read, not counting those that are only named to be written."""
+        written: set[int] = set()
+        for place, word in enumerate(words):
+            before = words[place - 1] if place else ""
+            if (before, word) in (("insert", "into"), ("delete", "from")) or (
+                word == "update" and before not in ("for", "key", "do")
+            ):
+                named = _place(words, place + 1)
+                written |= {named, *_listed(words, named + 1)}
+        # Before a point stands whose column it is, or the schema.
+        return self._named(
+            word
+            for place, (word, after) in enumerate(pairwise([*words, ""]))
+            if place not in written and after != "."
+        )
 
     def _whole_rows(self, words: Sequence[str]) -> bool:
         """Whether it may read columns that it doesn't name: rows as a whole, or system columns."""
@@ -428,10 +454,9 @@ class Recogniser:
                     found = _merged(found, self._cascaded(target, column))
         return found
 
-    def _target(self, words: list[str], position: int) -> str:
+    def _target(self, words: Sequence[str], position: int) -> str:
         """The table that is named at a position, without the schema before it."""
-        position += words[position] == "only"
-        position += 2 * (words[position + 1 : position + 2] == ["."])
+        position = _place(words, position)
         return self._roots.get(words[position], words[position])
 
     def _cascaded(self, table: str, column: str | None) -> Changes:
@@ -448,6 +473,20 @@ class Recogniser:
         return found
 
 
+def _place(words: Sequence[str], position: int) -> int:
+    """Where the name of a table stands, given where it begins."""
+    position += words[position] == "only"
+    return position + 2 * (list(words[position + 1 : position + 2]) == ["."])
+
+
+def _listed(words: Sequence[str], position: int) -> range:
+    """The columns that an INSERT names: the places from a parenthesis to the next."""
+    if list(words[position : position + 1]) != ["("] or ")" not in words[position:]:
+        return range(0)
+    end = words.index(")", position)
+    return range(0) if _READING.intersection(words[position:end]) else range(position, end)
+
+
 def _wanted(definition: str) -> str | None:
     """The column without which nothing sets a trigger off, given its definition."""
     _, _, condition = definition.partition(" WHEN ")
@@ -460,8 +499,10 @@ def _wanted(definition: str) -> str | None:
 
 def _words(sql: str) -> list[str]:
     """The words of a text, in lower case, without quotes around names and without comments."""
-    words = (match[0].lower() for match in WORDS.finditer(sql))
-    return [word.strip('"') for word in words if not word.startswith(("--", "/*"))]
+    words = [match[0].lower() for match in WORDS.finditer(sql)]
+    words = [word.strip('"') for word in words if not word.startswith(("--", "/*"))]
+    # After an operand a star multiplies, and stands for no columns.
+    return [word for before, word in pairwise(["", *words]) if word != ALL or before in _BEFORE_ALL]
 
 
 def gives(words: Sequence[str], column: str, parameters: Sequence[bytes | None]) -> bool:
@@ -517,9 +558,13 @@ def _is_null(words: Sequence[str], parameters: Sequence[bytes | None]) -> bool:
     return value == "null"
 
 
-def _called(words: Iterable[str]) -> set[str]:
-    """The words that a parenthesis follows: functions among them."""
-    return {word for word, after in pairwise(words) if after == "("}
+def _called(words: Sequence[str]) -> set[str]:
+    """The words that a parenthesis follows: functions among them, but for what says how to plan."""
+    return {
+        word
+        for word, after, given in zip(words, words[1:], [*words[2:], ""], strict=False)
+        if after == "(" and not (word == "set_config" and _PLANNING.fullmatch(given))
+    }
 
 
 def _merged(one: Changes, other: Changes) -> Changes:

@@ -40,6 +40,9 @@ class Statement:
         releases: Whether it lets go of a lock before its transaction ends.
         outlives: Whether it takes a lock that outlives its transaction.
         serializable: Whether it raises the isolation level of its transaction.
+        looks_at: The tables that it reads, not counting those that it names only to write them.
+        again: Whether it may look again later, with another snapshot: it calls functions, or sets
+            off triggers.
         draws: Where numbers are drawn from sequences that it names: the tables that draw theirs by
             default, and an empty name, which stands for all sequences.
     """
@@ -55,6 +58,8 @@ class Statement:
     outlives: bool = False
     serializable: bool = False
     draws: frozenset[str] = frozenset()
+    looks_at: frozenset[str] = frozenset()
+    again: bool = False
 
     @property
     def only_reads(self) -> bool:

@@ -25,6 +25,13 @@ class Written:
                 news = True
         return news
 
+    def looked_at_by(self, statement: Statement) -> bool:
+        """Whether a statement looks at any of it, and then writes."""
+        return bool(statement.writes) and any(
+            table in statement.looks_at and statement.reads(table, columns)
+            for table, columns in self.columns.items()
+        )
+
     def seen_by(self, statement: Statement) -> bool:
         """Whether a statement reads any of it."""
         return any(statement.reads(table, columns) for table, columns in self.columns.items())

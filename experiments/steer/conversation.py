@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from experiments.sql.commands import UNKNOWN_LEVEL, Command, command
 from experiments.steer.messages import SYNC, Cutter, Frames, Unit, message
-from experiments.steer.turn import LOST, Failure, Turn
+from experiments.steer.turn import LOST, Failure, Result, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,6 +88,7 @@ class Conversation:
     Attributes:
         head: The step that waits to be sent.
         flight: What was sent and is not answered.
+        halted: What was sent and has looked, while `flight`, the rest of it, stands before a write.
         asks: Whether the client waits for an answer.
         session_locks: Whether it may hold locks that outlive their transaction.
         failed: The statements that were no choices and failed in a transaction.
@@ -110,6 +111,7 @@ class Conversation:
         self.owner, self.shared = owner, owner is None
         self.head: Turn | None = None
         self.flight: Turn | None = None
+        self.halted: Turn | None = None
         self.asks = self.session_locks = self.marked = self.closed = False
         self.leaving = self.loses = False
         self.stepped = False  # whether it has taken a step: what came before made it ready for use
@@ -150,6 +152,16 @@ class Conversation:
     def open(self) -> bool:
         """Whether a transaction of several statements is open, as far as was sent."""
         return self._status != IDLE or self._implicit
+
+    @property
+    def next(self) -> Turn | None:
+        """The step that waits to be let through: a statement that is sent, or goes on."""
+        return self.head or (self.flight if self.halted else None)
+
+    @property
+    def flying(self) -> Turn | None:
+        """What goes on in the server, or waits there for another client."""
+        return None if self.halted else self.flight
 
     @property
     def idle(self) -> bool:
@@ -324,6 +336,24 @@ class Conversation:
         if not self._awaited:
             self._complete()
 
+    def halt(self) -> None:
+        """What was sent stands before a write: the rest of it is a step of its own."""
+        first = self.flight
+        assert first is not None
+        self.flight, self.halted = first.rest(), first
+        first.result, first.halted = Result(), True
+
+    def go_on(self) -> None:
+        """The rest of what was sent is let through."""
+        self.halted = None
+
+    def _end_of_halt(self, turn: Turn) -> None:
+        """Take account of what ended before its rest was let through: it was cancelled, say."""
+        first, self.halted = self.halted, None
+        if first is not None:
+            first.halted, first.answered_at = False, None
+            first.result, first.error = turn.result, turn.error
+
     def _awaiting(self, unit: Unit) -> bytes:
         """Note which answers are due, and return what to send.
 
@@ -418,6 +448,7 @@ class Conversation:
         assert turn is not None
         does = command(turn.sql)
         self.flight = None
+        self._end_of_halt(turn)
         if turn.error is not None and turn.background and turn.in_transaction:
             self.failed.append(turn.sql)
         in_step = turn.unit.ends in ("query", "statement", "sync", "copy")
@@ -452,8 +483,10 @@ class Conversation:
         self._queue.clear()
         self.head = None
         turn, self.flight = self.flight, None
-        if turn is not None and turn.error is None and turn.unit.ends != "terminate":
-            turn.error = Failure(LOST, "the connection was lost")
+        if turn is not None:
+            if turn.error is None and turn.unit.ends != "terminate":
+                turn.error = Failure(LOST, "the connection was lost")
+            self._end_of_halt(turn)
 
     # By the one in between
 

@@ -424,6 +424,11 @@ class Hub:
         one.send(turn)
         self._advance(one)
 
+    def go_on(self, one: Conversation, turn: Turn) -> None:
+        """Take account of a statement that stood before a write and is let through."""
+        one.loses = turn.fault == LOST_ANSWER
+        one.go_on()
+
     def cut(self, one: Conversation) -> None:
         """Break a connection; its client's code goes on as soon as it notices."""
         self.unwatch(one.client)
@@ -444,7 +449,7 @@ class Hub:
         return next(
             one
             for one in self.conversations
-            if one.owner == client and (one.flight if waiting else one.head)
+            if one.owner == client and (one.flying if waiting else one.next)
         )
 
     def deliver(self, one: Conversation) -> int:

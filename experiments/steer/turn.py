@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from experiments.sql.commands import UNKNOWN_LEVEL
@@ -79,6 +79,8 @@ class Turn:
             statement's tables already.
         fault: What was done to it, as a name of `experiments.schedules.labels.FAULTS`.
         parked: Whether its client then had to wait inside of its program.
+        halts: How often it may still be held back before it writes.
+        halted: Whether it was held back; another turn then goes on with it.
     """
 
     pid: int
@@ -103,6 +105,8 @@ class Turn:
     prepares: bool = False
     fault: str = ""
     parked: bool = False
+    halts: int = 0
+    halted: bool = False
 
     @property
     def fixed(self) -> bool:
@@ -111,4 +115,19 @@ class Turn:
             "REPEATABLE READ",
             "SERIALIZABLE",
             UNKNOWN_LEVEL,
+        )
+
+    def rest(self) -> Turn:
+        """Return what is left of it where it stands before a write: a turn that goes on with it."""
+        return replace(
+            self,
+            kind="write",
+            begin="",
+            error=None,
+            waited_for=set(),
+            answered_at=None,
+            server_decided=False,
+            fault="",
+            parked=False,
+            halts=self.halts - 1,
         )

@@ -1,6 +1,7 @@
 """The turns: one client's step is let through to the server, and what follows is awaited.
 
-After every step each client is in one of four states. It is *ready*: its next step is held back.
+After every step each client is in one of four states. It is *ready*: its next step is held back, on
+its way to the server or, where a statement has looked and is about to write, inside of it.
 It is *done*. It is *waiting in the server*, which PostgreSQL alone decides: an answer that takes
 longer than half a millisecond is a reason to ask, never a reason to conclude. Or it waits *inside*
 of its program, for a connection or a lock that another client has; the kernel tells (`quiet`). Only
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from experiments.steer.conversation import Conversation
     from experiments.steer.hub import Hub
 
 FIRST_LOOK = 0.0005
@@ -40,6 +42,8 @@ LAST_SECONDS = 1.0
 """How long a client has to come to its end, once its connections were ended."""
 DEADLOCK = "40P01"
 ADMIN_SHUTDOWN = "57P01"
+EXPLORER = -1
+"""Stands for whom a statement waits that is held back before it writes."""
 
 
 class Move(NamedTuple):
@@ -70,6 +74,7 @@ class Turns:
         taken: The steps so far.
         waiting: Who waits in the server, and for whom.
         parked: Whether anybody has had to wait inside of the program.
+        hurried: Whether a function wrote more rows than it was held back for.
     """
 
     def __init__(  # noqa: PLR0913 - a run depends on as much
@@ -93,7 +98,7 @@ class Turns:
         self._works: Mapping[int, Callable[[], Any]] = {}
         self.taken: list[Turn] = []
         self.waiting: dict[int, set[int]] = {}
-        self.parked = False
+        self.parked = self.hurried = False
         for client in clients:
             hub.watch(client.signal, lambda client=client: self._ended(client))  # type: ignore[misc]
 
@@ -129,8 +134,8 @@ class Turns:
         """The steps that could be let through, by client."""
         heads = dict(self._starts)
         for one in self._hub.conversations:
-            if one.head is not None:  # of a client's two steps, that of the older connection
-                heads.setdefault(one.head.client, one.head)
+            if one.next is not None:  # of a client's two steps, that of the older connection
+                heads.setdefault(one.next.client, one.next)
         return dict(sorted(heads.items()))
 
     @property
@@ -141,7 +146,7 @@ class Turns:
     @property
     def flying(self) -> list[Turn]:
         """The steps that were sent and not yet answered."""
-        return [one.flight for one in self._hub.conversations if one.flight is not None]
+        return [one.flying for one in self._hub.conversations if one.flying is not None]
 
     def grant(self, move: Move) -> Turn:
         """Let a client's step through, and wait until all clients are ready, done or waiting.
@@ -166,8 +171,8 @@ class Turns:
         if fault == ENDED_WAITING:
             turn = Turn(one.pid, Unit([], "query"), "rollback", "ROLLBACK", client=client)
         else:
-            assert one.head is not None
-            turn = one.head
+            assert one.next is not None
+            turn = one.next
         turn.fault = fault
         self.taken.append(turn)
         if fault == CUT:
@@ -175,22 +180,43 @@ class Turns:
             self._hub.cut(one)
         elif fault in (ENDED, ENDED_WAITING):
             turn.error = Failure(ADMIN_SHUTDOWN, "terminating connection")
+            if turn.kind == "write":
+                self._hub.go_on(one, turn)
             self._hub.end_session(one, self._blockers)
         else:
-            self._hub.send(turn)
+            self._let_through(one, turn)
         self._settle()
         deadlock = any(each.answered_at == self._now and _deadlock(each) for each in self.taken)
         turn.server_decided = deadlock or self._several_let_go(client, before)
         return turn
 
+    def _let_through(self, one: Conversation, turn: Turn) -> None:
+        """Send a step, or let it go on."""
+        # An answer is lost of the whole: how far a statement came is nothing that its client sees.
+        turn.halts = 0 if turn.fault else turn.halts
+        if turn.kind == "write":
+            self._hub.go_on(one, turn)
+            self._blockers.let_through(turn)
+            return
+        if turn.halts:
+            self._blockers.shut(turn)
+        elif turn.statement is not None and turn.statement.writes:
+            self._blockers.open([turn.pid])
+        self._hub.send(turn)
+
     @property
     def faults(self) -> list[Move]:
-        """What could go wrong now."""
+        """What could go wrong now.
+
+        A connection that breaks while a statement stands before a write is noticed by the server
+        when it has written: then its answer is lost.
+        """
         at_steps = [
             Move(client, fault)
             for client, turn in self.ready.items()
             if turn.unit.ends != "terminate" and turn.kind != "start"
             for fault in AT_A_STEP
+            if (turn.kind, fault) != ("write", CUT)
         ]
         return at_steps + [Move(client, ENDED_WAITING) for client in sorted(self.waiting)]
 
@@ -344,16 +370,29 @@ class Turns:
         """Ask the server which of those in flight wait for another client."""
         clients = {one.pid: one.owner for one in self._hub.conversations if one.owner is not None}
         flying = {turn.pid: turn for turn in self.flying}
-        blocked = self._blockers.ask(flying, clients)
+        blocked = self._blockers.ask(flying, clients | {self._blockers.pid: EXPLORER})
+        for pid in [pid for pid, others in blocked.items() if EXPLORER in others]:
+            del blocked[pid]
+            self._halt(flying.pop(pid))
         self.waiting = {flying[pid].client: others for pid, others in blocked.items() if others}
         for pid, others in blocked.items():
             flying[pid].waited_for |= others
+
+    def _halt(self, turn: Turn) -> None:
+        """Take account of a statement that stands before a write."""
+        if not turn.halts:
+            self._blockers.open([turn.pid])
+            self.hurried |= turn.kind == "write" and bool(turn.statement and turn.statement.again)
+            return
+        one = next(one for one in self._hub.conversations if one.flight is turn)
+        turn.answered_at = self._now
+        one.halt()
 
 
 def may_release(turn: Turn) -> bool:
     """Whether a step that was answered may have let go of locks."""
     return (
-        turn.kind != "statement"
+        turn.kind not in ("statement", "write")
         or not turn.in_transaction
         or turn.error is not None  # PostgreSQL lets go when the error occurs, not at ROLLBACK
         or turn.statement is None

@@ -34,6 +34,20 @@ def test_who_waits_and_who_goes_on_is_seen_step_by_step() -> None:
         assert "No property broke" in ended
 
 
+def test_a_statement_can_be_stepped_into() -> None:
+    """Whoever wants to see what happens inside of one stands between its look and its write."""
+    with Hand("one_statement", gates=True) as stage:
+        first, second = stage.clients
+        halted = first.step()
+        assert "check the slot and insert, has looked, is about to write" in halted.happened
+        assert halted.standings[0].state == "is about to: go on and write"
+        assert not halted.standings[0].waits
+
+        assert "has looked, is about to write" in str(second.step())
+        assert "T1: go on and write, appointment" in str(first.step())
+        assert "T2: go on and write, nothing written" in str(second.step())
+
+
 def test_a_fault_can_be_walked_into_by_hand() -> None:
     """The moment is said in the words of the picture."""
     with Hand("no_lock") as stage:

@@ -22,7 +22,8 @@ from experiments.load.replies import OUTCOMES, Replies
 from experiments.load.users import PRACTICE
 from experiments.load.workload import Target
 from experiments.scenes import salon
-from experiments.scenes.shapes import OPENING, STEP
+from experiments.scenes.places import GRID, STEP
+from experiments.scenes.shapes import OPENING
 from experiments.server.postgres import server
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class Lies:
 
     def row(self, client: str, start: int, status: str = "confirmed") -> int:
         """Store an appointment and return its id."""
-        instant = OPENING + start * salon.GRID
+        instant = OPENING + start * GRID
         return int(
             self.connection.execute(
                 text("""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from psycopg.sql import Composed
 
-from experiments.explore.independence import Footprint, independent
+from experiments.explore.independence import Footprint, Ledger, independent
 from experiments.sql.recogniser import Recogniser, _wanted
 from experiments.sql.statements import (
     ALL,
@@ -16,6 +18,9 @@ from experiments.sql.statements import (
     UPDATE,
     Statement,
 )
+from experiments.sql.written import Written
+from experiments.steer.messages import Unit
+from experiments.steer.turn import Turn
 
 TABLES = {"staff", "appointment", "claim", "service", "note"}
 ONE_PLACE = """
@@ -337,6 +342,79 @@ def test_checks_and_running_transactions_are_not_taken_for_reads(read: Recognise
     assert not read("SELECT pg_current_snapshot()").recognised
     assert not read("CALL fastpath()").recognised
     assert read("SELECT id FROM ärzte").words >= {"ärzte"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("INSERT INTO appointment (staff, id) VALUES (1, 2) RETURNING appointment.id", set()),
+        ("INSERT INTO public.appointment SELECT 1 WHERE EXISTS (SELECT FROM claim)", {"claim"}),
+        ("INSERT INTO claim (SELECT id FROM claim)", {"claim"}),
+        ("UPDATE ONLY claim SET version = claim.version + 1 WHERE claim.id = 1", set()),
+        ("UPDATE claim SET version = 2 FROM service WHERE service.id = 1", {"service"}),
+        ("UPDATE claim SET version = 2 WHERE id = (SELECT max(id) FROM claim)", {"claim"}),
+        ("WITH gone AS (DELETE FROM claim RETURNING id) SELECT id FROM gone", set()),
+        ("DELETE FROM claim USING appointment_2030 AS a WHERE a.id = claim.id", {"appointment"}),
+        ("INSERT INTO claim VALUES (1) ON CONFLICT DO UPDATE SET version = claim.version", set()),
+        ("SELECT id FROM claim FOR UPDATE", {"claim"}),
+    ],
+)
+def test_what_is_only_named_to_be_written_is_not_looked_at(
+    read: Recogniser, sql: str, tables: set[str]
+) -> None:
+    """A statement that looks elsewhere can be overtaken before it writes; another can't."""
+    assert read(sql).recognised
+    assert read(sql).looks_at == tables
+    assert not read(sql).again
+
+
+def test_functions_and_triggers_look_wherever_they_like(read: Recogniser) -> None:
+    """What is not recognised may look at everything; rows that are loaded look at nothing."""
+    read.learn("INSERT INTO appointment (client_id) VALUES ('me')")
+    watched = read("INSERT INTO appointment (client_id) VALUES ('me')")
+
+    assert watched.looks_at == {"appointment"}
+    assert watched.again
+    assert read("SELECT book_slot(1)").looks_at == TABLES
+    assert read("SELECT book_slot(1)").again
+    assert not read("COPY claim FROM stdin").looks_at
+    assert not read("ALTER TABLE claim ADD COLUMN x int").looks_at
+
+
+def test_who_looks_at_what_nobody_writes_need_not_be_held_back(read: Recogniser) -> None:
+    """Only what is written can change between a look and a write."""
+    written = Written()
+    insert = read("INSERT INTO appointment (id) SELECT 1 WHERE EXISTS (SELECT id FROM claim)")
+    written.learn(insert)
+
+    assert not written.looked_at_by(insert)
+    written.learn(read("UPDATE claim SET version = 2"))
+    assert not written.looked_at_by(insert)
+    written.learn(read("DELETE FROM claim"))
+    assert written.looked_at_by(insert)
+    assert not written.looked_at_by(read("SELECT id FROM claim"))
+
+
+@pytest.mark.parametrize(("level", "in_transaction"), [("READ COMMITTED", False), ("", True)])
+def test_what_goes_on_has_looked(read: Recogniser, level: str, *, in_transaction: bool) -> None:
+    """What is committed before it writes it doesn't see, but for the locks that it waits for."""
+    ledger = Ledger({})
+    look = Turn(1, Unit([], "query"), "statement", "", client=0, isolation=level)
+    look.in_transaction = in_transaction
+    look.statement = read("INSERT INTO claim (id) SELECT id FROM service")
+    commit = Footprint(publishes=(("service", frozenset({ALL})),))
+    first = ledger.footprint(look, (), may_fail=False)
+    ledger.note(look)
+    rest = ledger.footprint(look.rest(), (), may_fail=False)
+
+    assert not independent(first, commit)
+    assert independent(rest, commit)
+    assert not independent(rest, Footprint(lets_go=frozenset({("write", "claim", 0)})))
+    assert bool(rest.publishes) == (not in_transaction)
+    assert rest.last == (not in_transaction)
+    # Functions and triggers look again.
+    look.statement = replace(look.statement, again=True)
+    assert not independent(ledger.footprint(look.rest(), (), may_fail=False), commit)
 
 
 def test_what_sets_off_a_trigger_that_writes_is_not_recognised(read: Recogniser) -> None:

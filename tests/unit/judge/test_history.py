@@ -9,9 +9,10 @@ from itertools import combinations
 import pytest
 
 from experiments.judge.history import Faults, judge
+from experiments.scenes.places import STEP, Place
 from experiments.scenes.replies import CLIENT_ELSEWHERE, Reply
 from experiments.scenes.rows import Row
-from experiments.scenes.shapes import OPENING, SHAPES, STEP, Call, Place, Shape
+from experiments.scenes.shapes import OPENING, SHAPES, Call, Shape
 
 HERE = Place(0, OPENING)
 OVERLAPPING = Place(0, OPENING + timedelta(minutes=30))
@@ -235,7 +236,7 @@ BAD: dict[
         {},
         _rows(_row(1)),
         0,
-        {"dishonest_replies": 1},
+        {"dishonest_replies": 1, "unanswered": 1},
     ),
     "told cancelled, and still confirmed": (
         [(CANCEL, Reply("cancelled", 1))],
@@ -271,7 +272,7 @@ BAD: dict[
         {},
         {},
         0,
-        {"lost_sales": 2},
+        {"lost_sales": 2, "unanswered": 2},
     ),
     "the row that is in the way overlaps nothing": (
         [(BOOK, BOOKED), (Call("book", NEXT), CONFLICT)],
@@ -397,7 +398,7 @@ def test_a_fault_is_counted_under_its_name(
         ),
         pytest.param(
             CANCEL,
-            Reply("serialization_failure"),
+            Reply("busy"),
             _rows(_row(2, NEXT)),
             id="gone",
         ),

@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 
 from experiments.judge.linearize import NEVER, Operation, linearizable
+from experiments.scenes.places import STEP, Place
 from experiments.scenes.replies import CLIENT_ELSEWHERE, Reply
 from experiments.scenes.rows import Row
-from experiments.scenes.shapes import OPENING, STEP, Call, Place
+from experiments.scenes.shapes import OPENING, Call
 
 HERE = Place(0, OPENING)
 LATER = Place(0, OPENING + STEP)

@@ -20,7 +20,8 @@ from experiments.load.replies import Replies
 from experiments.load.share import Share
 from experiments.load.users import VirtualUser
 from experiments.load.workload import Workload
-from experiments.scenes.shapes import OPENING, STEP
+from experiments.scenes.places import STEP
+from experiments.scenes.shapes import OPENING
 
 STAFF = list(range(11, 21))
 

@@ -9,9 +9,10 @@ import pytest
 from booking_core.strategies import STRATEGIES, Strategy
 from booking_core.strategies.advisory import Advisory
 from experiments.judge.history import Faults
-from experiments.scenes.catalogue import ALL, UnknownStrategy, find_strategy
+from experiments.scenes.catalogue import ALL, HIDDEN, UnknownStrategy, find_strategy
 from experiments.scenes.choosing import choose_when
 from experiments.scenes.exhibits import EXHIBITS
+from experiments.scenes.odd import ODD
 from experiments.scenes.shapes import SHAPES
 
 if TYPE_CHECKING:
@@ -56,7 +57,23 @@ def test_an_unknown_name_is_answered_with_those_there_are() -> None:
 
 def test_no_name_is_used_twice() -> None:
     """Sound ones and exhibits can be told apart by name alone."""
-    assert len(ALL) == len(STRATEGIES) + len(EXHIBITS)
+    assert len(ALL) == len(STRATEGIES) + len(EXHIBITS) + len(HIDDEN) + len(ODD)
+
+
+@pytest.mark.parametrize("exhibit", HIDDEN.values())
+def test_a_hidden_exhibit_says_what_is_wrong_with_it(exhibit: type[Exhibit]) -> None:
+    """A control that names no fault controls nothing."""
+    assert not exhibit.sound
+    assert exhibit.seen
+    assert exhibit.__doc__
+    assert hasattr(Faults(), exhibit.fault)
+
+
+@pytest.mark.parametrize("strategy", ODD.values())
+def test_an_odd_strategy_claims_to_be_sound(strategy: type[Strategy]) -> None:
+    """They are the controls that must pass."""
+    assert strategy.sound
+    assert strategy.__doc__
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values())

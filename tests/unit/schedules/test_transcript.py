@@ -1,5 +1,6 @@
 """A counterexample can be read: as a script, as a paragraph, as labels of its statements."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from booking_core.database import appointments
 from booking_core.strategies import statements
 from booking_core.strategies.constraint import CLAIM_AND_INSERT
 from experiments.schedules import labels
-from experiments.schedules.schedule import Counterexample, Step
+from experiments.schedules.schedule import LOOKED, Counterexample, Step
 from experiments.schedules.transcript import WIDTH, described, statement, transcript
 
 SCHEDULES = Path(__file__).parent / "examples"
@@ -113,6 +114,21 @@ def test_what_came_of_a_step_is_said_in_the_words_of_booking() -> None:
     assert labels.outcome(taken) == "taken by appointment 7"
     failed = Step(0, "statement", check, answer="ERROR 40001: could not", error="40001")
     assert labels.outcome(failed) == "serialization failure"
+
+
+def test_a_statement_that_is_held_back_is_written_once() -> None:
+    """What goes on is the same statement: whoever pastes the lines must not send it twice."""
+    found = _example("no_lock")
+    whole = next(step for step in found.steps if step.sql.startswith("INSERT"))
+    parts = (replace(whole, answer=LOOKED, rows=(), begin=""), replace(whole, kind="write"))
+    opened = replace(found, steps=tuple(replace(e, answered_at=n) for n, e in enumerate(parts)))
+    lines = transcript(opened).splitlines()
+
+    assert [labels.action(step) for step in opened.steps] == ["insert", "go on and write"]
+    assert [labels.outcome(step) for step in opened.steps] == [LOOKED, labels.outcome(whole)]
+    assert sum(line.startswith("INSERT") for line in lines) == 1
+    assert f"-- {labels.client(whole.client)} goes on and writes" in lines
+    assert Counterexample.from_json(opened.to_json()) == opened
 
 
 def _example(name: str) -> Counterexample:

@@ -1,0 +1,122 @@
+"""The proof over the world of pairs: every strategy, every pair of requests, every order.
+
+`explore_pairs` plays a strategy; here several are played one after the other, and what that rests
+on is said beside the verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from booking_core.errors import UnsupportedServer
+from experiments.explore.pairs import Explored, explore_pairs
+from experiments.scenes.parameters import check_words
+from experiments.scenes.world import DIMENSIONS, WORLD
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from booking_core.strategies import Strategy
+    from experiments.show.verdicts import Verdicts
+
+
+@dataclass(frozen=True)
+class Worlds:
+    """What the pairs showed of several strategies.
+
+    Attributes:
+        explored: One for each strategy.
+        controls: One for each exhibit, up to the first pair that breaks it.
+        skipped: Why a strategy could not be explored on this server, by name.
+    """
+
+    explored: list[Explored]
+    controls: list[Explored]
+    skipped: dict[str, str]
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a strategy, the controls last."""
+        return pd.DataFrame(
+            [
+                {
+                    "strategy": each.strategy + (" (control)" if each in self.controls else ""),
+                    "pairs": len(each.results),
+                    "stand for": each.alike,
+                    "schedules": each.schedules,
+                    "complete": "yes" if each.complete else "no",
+                    "waits": sum(result.waits for result in each.results),
+                    "retries": sum(result.retries for result in each.results),
+                    "holds": "yes" if each.holds else "NO",
+                    "broken by": each.broken[0].shape if each.broken else "nothing",
+                    "seconds": round(each.seconds, 1),
+                }
+                for each in [*self.explored, *self.controls]
+            ]
+        )
+
+    def record(self, verdicts: Verdicts) -> None:
+        """Add what follows."""
+        broken = [each for each in self.explored if not each.holds]
+        schedules = sum(each.schedules for each in self.explored)
+        pairs = sum(len(each.results) for each in self.explored)
+        verdicts.add(
+            "No pair of requests breaks a strategy, in any order of their statements",
+            held=not broken and bool(self.explored),
+            evidence="; ".join(f"{each.strategy}: {each.broken[0].shape}" for each in broken)
+            or f"{pairs:,} pairs, {schedules:,} schedules of {len(self.explored)} strategies",
+        )
+        unfinished = [
+            f"{each.strategy}: {result.shape}"
+            for each in self.explored
+            for result in each.results
+            if not result.complete
+        ]
+        verdicts.add(
+            "Every pair was played to its end, one schedule of each kind",
+            held=not unfinished,
+            evidence="; ".join(unfinished[:3]) or f"{pairs:,} pairs",
+        )
+        if self.controls:
+            missed = [each.strategy for each in self.controls if each.holds]
+            verdicts.add(
+                "A pair of requests refutes every control",
+                held=not missed,
+                evidence=", ".join(missed)
+                or f"{len(self.controls)} of {len(self.controls)} refuted",
+            )
+
+
+def gather_pairs(
+    strategies: Sequence[str | Strategy],
+    exhibits: Sequence[str | Strategy] = (),
+    *,
+    dimensions: Sequence[str] = (),
+    progress: bool = True,
+) -> Worlds:
+    """Play the pairs of requests under several strategies.
+
+    Args:
+        strategies: Those under test.
+        exhibits: The controls, which are left at the first pair that breaks them.
+        dimensions: Of the world, if not all; see `booking-lab shapes`.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        BadExperiment: There is no such dimension.
+        UnknownStrategy: There is no such strategy.
+    """
+    check_words("dimension", dimensions, DIMENSIONS)
+    pairs = [name for name, pair in WORLD.items() if not dimensions or pair.dimension in dimensions]
+    explored, skipped = [], {}
+    for strategy in strategies:
+        try:
+            explored.append(explore_pairs(strategy, pairs=pairs, progress=progress))
+        except UnsupportedServer as error:
+            skipped[str(strategy)] = str(error)
+    controls = [
+        explore_pairs(exhibit, stop_at_first=True, progress=progress) for exhibit in exhibits
+    ]
+    return Worlds(explored, controls, skipped)
