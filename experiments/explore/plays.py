@@ -278,6 +278,7 @@ class BookingPlay(Stage):
 
     def leave(self) -> None:
         """Forget all connections."""
+        super().leave()
         self.renew(range(self.clients))
 
     def close_run(self, endings: Sequence[Ending], written: Collection[str]) -> Judgement:

@@ -66,7 +66,7 @@ class Worlds:
             "No pair of requests breaks a strategy, in any order of their statements",
             held=not broken and bool(self.explored),
             evidence="; ".join(f"{each.strategy}: {each.broken[0].shape}" for each in broken)
-            or f"{pairs:,} pairs, {schedules:,} schedules of {len(self.explored)} strategies",
+            or f"{pairs:,} pairs, {schedules:,} schedules, {len(self.explored)} under test",
         )
         unfinished = [
             f"{each.strategy}: {result.shape}"

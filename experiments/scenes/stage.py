@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import QueuePool, create_engine, text
 
 from booking_core import schema
 from booking_core.booking import BookingService
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from experiments.scenes.rows import Row
     from experiments.scenes.shapes import Scene
 
+# Whoever comes afterwards does not wait for ever.
+_IMPATIENT = "-c lock_timeout=2s -c statement_timeout=5s -c application_name=visitor"
+_END_VISITORS = text("""
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE application_name = 'visitor' AND datname = current_database()
+""")
 _TIME_OFF = text("""
     INSERT INTO time_off (staff_id, during, reason)
     VALUES (:staff_id, tstzrange(:from, :until), 'a free day')
@@ -83,6 +89,7 @@ class Stage:
         self.staff = {staff_id: number for number, staff_id in enumerate(self._staff_ids)}
         self.services = dict(zip(self._service_ids, offered, strict=True))
         self._engines: dict[BookingService, Engine] = {}
+        self._visitor: BookingService | None = None
         self._usher = BookingService(control, strategy, clock=salon.now, offers=0)
         self.existing: list[int] = []
         self.before: dict[int, Row] = {}
@@ -123,10 +130,26 @@ class Stage:
 
     def visit(self, call: Call, client: str) -> Answer:
         """Make a call that is none of the scene's, while nobody else does anything."""
-        answer = self._answered(self._usher, call, client)
-        with self.control.connect() as connection:  # whatever was kept must not meet others later
-            connection.execute(text("SELECT pg_advisory_unlock_all()"))
+        if self._visitor is None:
+            engine = create_engine(self.control.url, connect_args={"options": _IMPATIENT})
+            self._visitor = BookingService(engine, self.strategy, clock=salon.now, offers=0)
+            self._engines[self._visitor] = engine
+        engine = self._engines[self._visitor]
+        answer = self._answered(self._visitor, call, client)
+        # Whatever it kept, a lock or a connection, must not meet others later.
+        if isinstance(engine.pool, QueuePool) and engine.pool.checkedout():
+            engine.dispose()
+            with self.control.connect() as connection:
+                connection.execute(_END_VISITORS)
+        else:
+            with engine.connect() as connection:
+                connection.execute(text("SELECT pg_advisory_unlock_all()"))
         return answer
+
+    def leave(self) -> None:
+        """Close what visitors have opened."""
+        if self._visitor is not None:
+            self._engines[self._visitor].dispose()
 
     def _answered(self, service: BookingService, call: Call, client: str) -> Answer:
         try:

@@ -90,7 +90,7 @@ def test_a_pair_refutes_what_is_broken(name: str) -> None:
 @pytest.mark.parametrize("name", [*STRATEGIES, *ODD])
 def test_no_false_alarm(name: str) -> None:
     """Sound strategies hold, however odd; the whole world is played by the slow test."""
-    seen = explore_pairs(name, pairs=SAMPLE[::3])
+    seen = explore_pairs(name, pairs=SAMPLE[::6])
     assert seen.holds, seen.broken
     assert seen.complete
 
