@@ -215,15 +215,17 @@ def test_what_the_service_sends_is_recognised(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("strategy", "schedules"),
+    ("strategy", "gates", "schedules"),
     [
-        ("function", 548),
-        pytest.param("advisory", 4362, marks=pytest.mark.slow(why="a minute and a half")),
+        ("function", True, 548),
+        pytest.param("advisory", False, 2078, marks=pytest.mark.slow(why="half a minute")),
     ],
 )
-def test_one_fault_anywhere_breaks_nothing(empty: Empty, strategy: str, schedules: int) -> None:
+def test_one_fault_anywhere_breaks_nothing(
+    empty: Empty, strategy: str, *, gates: bool, schedules: int
+) -> None:
     """Every schedule in which one thing goes wrong: whoever asks again knows what came of it."""
-    result = explore(strategy, faults=1, on=empty())
+    result = explore(strategy, faults=1, gates=gates, on=empty())
 
     assert result.complete
     assert result.holds

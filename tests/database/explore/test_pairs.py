@@ -96,10 +96,9 @@ def test_no_false_alarm(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["advisory", "exclusion", "one_statement"])
-def test_no_false_alarm_in_the_whole_world(name: str) -> None:
-    """Every pair of requests, every order."""
-    seen = explore_pairs(name)
+def test_no_false_alarm_in_the_whole_world() -> None:
+    """Every pair of requests, every order; the report plays the others."""
+    seen = explore_pairs("one_statement")
     assert seen.holds, seen.broken
     assert seen.complete
     assert len(seen.results) == len(WORLD)
