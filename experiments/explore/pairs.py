@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from booking_core.errors import BookingError
 from experiments.explore.campaign import Campaign, counterexample
 from experiments.explore.explore import ATTEMPTS
 from experiments.explore.explorer import GUARD_SECONDS, Explorer
@@ -30,7 +29,9 @@ from experiments.explore.plays import BookingPlay
 from experiments.explore.result import Result
 from experiments.explore.search import Systematic
 from experiments.scenes.catalogue import find_strategy
-from experiments.scenes.world import RULES, THREE, TRIPLES, WORLD, Pair
+from experiments.scenes.places import Place
+from experiments.scenes.shapes import Call, Scene
+from experiments.scenes.world import LATER, QUIET, RULES, THREE, TRIPLES, WORLD, Pair
 from experiments.server.postgres import fresh_database
 
 if TYPE_CHECKING:
@@ -206,19 +207,27 @@ def explore_pairs(  # noqa: PLR0913 - an experiment has as many parameters
     count = stages or os.cpu_count() or 1
 
     def play(bar: tqdm) -> None:  # type: ignore[type-arg]  # it is not generic when it runs
-        with fresh_database(on) as database:
-            stage = _Stage(database, chosen, name, attempts, limit, guard_seconds)
-            for part in work.parts():
-                for result in stage.results(part, work, one_each=one_each or stop_at_first):
-                    work.take(result)
-                    bar.update()
+        try:
+            with fresh_database(on) as database:
+                stage = _Stage(database, chosen, name, attempts, limit, guard_seconds)
+                for part in work.parts():
+                    for result in stage.results(part, work, one_each=one_each or stop_at_first):
+                        work.take(result)
+                        bar.update()
+        except BaseException:
+            work.stop()
+            raise
 
     with (
         tqdm(total=work.left, desc=f"{name}: pairs", disable=not progress) as bar,
         ThreadPoolExecutor(count) as pool,
     ):
-        for future in [pool.submit(play, bar) for _ in range(count)]:
-            future.result()
+        try:
+            for future in [pool.submit(play, bar) for _ in range(count)]:
+                future.result()
+        except BaseException:  # nobody goes on where one has failed, or the user has had enough
+            work.stop()
+            raise
     order = {pair: number for number, pair in enumerate(EVERYTHING)}
     results = sorted(work.results, key=lambda result: order[result.shape])
     return Explored(name, results, work.left, time.perf_counter() - started)
@@ -249,6 +258,10 @@ class _Work:
         """The next pair of a part, if there is one."""
         with self._lock:
             return None if self._over.is_set() or not self._todo[part] else self._todo[part].pop(0)
+
+    def stop(self) -> None:
+        """Have nothing more played."""
+        self._over.set()
 
     def take(self, result: Result) -> None:
         """Note what a pair showed."""
@@ -284,14 +297,17 @@ class _Stage:
             return
         engine = self._database.clear().engine()
         attempts = 1 if part == THREE else self._attempts
-        play = BookingPlay(engine, self._strategy, pair.scene, attempts=attempts)
+        # What the first pair begins with may be more than the strategy can book.
+        calls = [Call("book", Place(0, QUIET + n * LATER)) for n in range(len(pair.scene.calls))]
+        plain = Scene([], calls, in_world=True)
+        play = BookingPlay(engine, self._strategy, plain, attempts=attempts)
         # Time off sets off triggers that write many rows, each of which would be a step.
         gates = part != RULES
         with Explorer(self._database, play, guard_seconds=self._guard, gates=gates) as explorer:
             while pair is not None:
                 try:
                     play.change(pair.scene)
-                except BookingError as error:
+                except Exception as error:  # noqa: BLE001 - a strategy may raise anything
                     result = Result(self._name, pair.name, play.clients, "reduced")
                     result.broken[f"what is there before can't be booked: {error}"] += 1
                 else:

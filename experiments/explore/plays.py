@@ -309,7 +309,7 @@ class BookingPlay(Stage):
         after = self._stored(rows)
         faults = history.explain(
             self.scene.calls,
-            [self._as_charged(client, answers) for client in range(self.clients)],
+            [self._as_charged(client, answers, endings) for client in range(self.clients)],
             [(ending.invoked, ending.replied) for ending in endings],
             self.existing,
             self.before,
@@ -370,13 +370,15 @@ class BookingPlay(Stage):
         """A reply without that it was given before, where that reply was lost on its way."""
         return replace(reply, replayed=reply.replayed and self._times == 1)
 
-    def _as_charged(self, client: int, answers: Sequence[Answer]) -> Reply:
+    def _as_charged(
+        self, client: int, answers: Sequence[Answer], endings: Sequence[Ending]
+    ) -> Reply:
         """A reply as it is held against the strategy.
 
         Who gives up after the few tries that exploring allows would have gone on trying, and who
         may answer `busy` may do so because of a neighbour. Neither is held against it, as long as
-        somebody got through who could be in the way, and tried as often; if nobody did, the clients
-        only kept each other away.
+        somebody got through who could be in the way, at the same time, and tried as often; if
+        nobody did, the clients only kept each other away.
         """
         answer = answers[client]
         reply = self._first_told(answer.reply)
@@ -384,19 +386,24 @@ class BookingPlay(Stage):
             return reply
         refuses = self.strategy.traits.may_answer_busy
         may_be_busy = reply.outcome == "busy" and refuses
-        gave_up = self.bounded and answer.attempts >= self.attempts
+        tried_again = reply.outcome in ("busy", "serialization_failure", "deadlock")
+        gave_up = self.bounded and tried_again and answer.attempts >= self.attempts
+        own = endings[client]
         others = [
             other
             for number, other in enumerate(answers)
-            if number != client and self._may_meet(self.scene.calls[client], number)
+            if number != client
+            and self._may_meet(self.scene.calls[client], number)
+            and endings[number].invoked <= own.replied
+            and own.invoked <= endings[number].replied
         ]
         through = any(other.reply.outcome in history.SERVED for other in others)
         # Who refuses to wait may fail as often as it likes while one rival is at it.
         tried = refuses or sum(other.attempts for other in others) >= answer.attempts
         if through and (may_be_busy or (gave_up and tried)):
             return Reply(EXCUSED)
-        # To be busy without having said that one may be is no answer.
-        return Reply("error") if reply.outcome == "busy" and not may_be_busy else reply
+        # To be busy without anybody else's being at it, or without having said so, is no answer.
+        return Reply("error") if reply.outcome == "busy" else reply
 
     def _may_meet(self, call: Call, other: int) -> bool:
         """Whether a request and another one may be in each other's way, as the strategy says."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from booking_core.errors import SlotBusy
 from booking_core.strategies import STRATEGIES
-from booking_core.strategies.advisory import Advisory
+from booking_core.strategies.advisory import Advisory, AdvisoryTry
 from experiments.cli.main import main
 from experiments.explore import explore, replay
 from experiments.explore.pairs import explore_pairs
@@ -133,6 +134,43 @@ def test_whoever_waits_for_ever_is_found() -> None:
     """A lock that outlives its transaction makes the next one wait, and nobody ends that."""
     seen = explore_pairs("leaked_lock", pairs=["equal, and one is there"], guard_seconds=2)
     assert any("waits for ever" in words for each in seen.broken for words in each.broken)
+
+
+class LeaksOnConflict(AdvisoryTry):
+    """Keeps a session lock where somebody is told of a conflict."""
+
+    name = "leaks_on_conflict"
+
+    def claim(self, tx: BookingTransaction) -> int | None:
+        """Try a lock that outlives the transaction, and give it back where something was booked."""
+        if tx.run("SELECT pg_try_advisory_lock(99, %(staff_id)s)") != [(True,)]:
+            raise SlotBusy
+        booked = super().claim(tx)
+        if booked is not None:
+            tx.run("SELECT pg_advisory_unlock(99, %(staff_id)s)")
+        return booked
+
+
+def test_who_was_done_before_excuses_nobody() -> None:
+    """Told `busy` although nobody else is at it: that is no neighbour's doing."""
+    assert explore_pairs(AdvisoryTry, pairs=["one is taken, one is free"]).holds
+    assert not explore_pairs(LeaksOnConflict, pairs=["one is taken, one is free"]).holds
+
+
+class NeverBooks(Advisory):
+    """Raises whatever is asked."""
+
+    name = "never_books"
+
+    def guard(self, tx: BookingTransaction) -> None:
+        """Fail."""
+        raise ValueError(tx.request.client)
+
+
+def test_a_strategy_that_cannot_book_the_beginning_is_broken() -> None:
+    """That is a result, not the end of the exploration."""
+    seen = explore_pairs(NeverBooks, pairs=["equal, and one is there", "two keys"])
+    assert [result.holds for result in seen.results] == [False, False]
 
 
 def test_a_pair_has_a_name_and_is_replayed() -> None:
