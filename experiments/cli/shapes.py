@@ -12,7 +12,7 @@ from experiments.cli.options import WRITABLE
 from experiments.scenes.atlas import atlas
 from experiments.scenes.shapes import SHAPES
 from experiments.scenes.words import asked
-from experiments.scenes.world import DIMENSIONS, THREE, TRIPLES, WORLD, Pair
+from experiments.scenes.world import DIMENSIONS, EVERYTHING, THREE, Pair
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def shapes_command(*, dimension: str | None, draw: Path | None, count: bool, as_
     """
     pairs = [
         pair
-        for pair in (*WORLD.values(), *TRIPLES.values())
+        for pair in EVERYTHING.values()
         if pair.dimension == dimension or (dimension is None and pair.part != THREE)
     ]
     if draw:

@@ -6,8 +6,8 @@ beside each other, each in a database and a thread of its own; while one waits f
 next one goes on.
 
 Pairs are played in an order in which a broken lock is refuted soon: `FIRST` names those that broke
-most of the exhibits. What two clients can't show is not in here: three of them, faults, and more
-than two calendars at once.
+most of the exhibits. What two clients can't show is not in the world: a few scenes of three stand
+beside it, and faults, and more than two calendars at once, are not in here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from experiments.explore.search import Systematic
 from experiments.scenes.catalogue import find_strategy
 from experiments.scenes.places import Place
 from experiments.scenes.shapes import Call, Scene
-from experiments.scenes.world import LATER, QUIET, RULES, THREE, TRIPLES, WORLD, Pair
+from experiments.scenes.world import EVERYTHING, LATER, QUIET, RULES, THREE, WORLD, Pair
 from experiments.server.postgres import fresh_database
 
 if TYPE_CHECKING:
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
 LIMIT = 2_000
 """Schedules of one pair after which it is left incomplete."""
-
-EVERYTHING = {**WORLD, **TRIPLES}
 
 FIRST: tuple[str, ...] = (
     "a move to another, and a booking whose set-up needs it",

@@ -218,7 +218,7 @@ class BookingPlay(Stage):
 
     def _remember(self) -> None:
         """Learn the rules as they are before anybody changes them."""
-        rules = self._usher._rulebook  # noqa: SLF001 - as above
+        rules = self._usher._rulebook  # noqa: SLF001 - there is no other way in
         rules.forget()
         for service_id in self.services:
             for staff_id in self.staff:
@@ -253,15 +253,21 @@ class BookingPlay(Stage):
             source=_Undecided(self._seed),
             sleep=lambda _: None,
         )
-        # Who is asked first must not have more to read than who is asked later.
-        made._rulebook._known.update(self._remembered)  # noqa: SLF001 - there is no other way in
+        self._remind(made)
         return made
+
+    def _remind(self, service: BookingService) -> None:
+        """Have a service know the rules that held before, and nothing of what came later.
+
+        Who is asked first must not have more to read than who is asked later, nor may anybody
+        remember what another run has left.
+        """
+        service._rulebook._known = dict(self._remembered)  # noqa: SLF001 - as above
 
     def _ask(self, service: BookingService, client: int) -> Answer:
         """Make a client's call, again as long as it doesn't know what came of it."""
         if any(call.operation == "close" for call in self.scene.calls):
-            # What it remembers of the rules is what held before, and not what another run left.
-            service = self._serve(self._own[client])
+            self._remind(service)
         for _ in range(self._times):
             answer = self.perform(service, client)
             if answer.reply.outcome not in UNCERTAIN:

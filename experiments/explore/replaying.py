@@ -12,7 +12,7 @@ from experiments.explore.result import Result
 from experiments.explore.sampling import Following
 from experiments.scenes.catalogue import find_strategy
 from experiments.scenes.shapes import SHAPES
-from experiments.scenes.world import TRIPLES, WORLD, find_shape
+from experiments.scenes.world import EVERYTHING, find_shape
 from experiments.schedules.schedule import PROGRAM, Counterexample
 from experiments.server.postgres import lent_database
 from experiments.steer.turns import Move
@@ -77,7 +77,7 @@ def replays(
     )
     if program is None and known.shape == PROGRAM:
         raise NotReproduced("It is a program's: say which program.")
-    if program is None and known.shape not in {**SHAPES, **WORLD, **TRIPLES}:
+    if program is None and known.shape not in {**SHAPES, **EVERYTHING}:
         raise NotReproduced(f"There is no shape {known.shape!r} to play it in.")
     result = Result(known.strategy, known.shape, known.clients, known.search)
     with lent_database(on) as database:

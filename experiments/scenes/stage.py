@@ -90,7 +90,7 @@ class Stage:
         self.services = dict(zip(self._service_ids, offered, strict=True))
         self._engines: dict[BookingService, Engine] = {}
         self._visitor: BookingService | None = None
-        self._usher = BookingService(control, strategy, clock=salon.now, offers=0)
+        self._usher = self.service(control, offers=0)
         self.existing: list[int] = []
         self.before: dict[int, Row] = {}
 
@@ -131,9 +131,10 @@ class Stage:
     def visit(self, call: Call, client: str) -> Answer:
         """Make a call that is none of the scene's, while nobody else does anything."""
         if self._visitor is None:
-            engine = create_engine(self.control.url, connect_args={"options": _IMPATIENT})
-            self._visitor = BookingService(engine, self.strategy, clock=salon.now, offers=0)
-            self._engines[self._visitor] = engine
+            options = {"options": _IMPATIENT}
+            self._visitor = self.service(
+                create_engine(self.control.url, connect_args=options), offers=0
+            )
         engine = self._engines[self._visitor]
         answer = self._answered(self._visitor, call, client)
         # Whatever it kept, a lock or a connection, must not meet others later.

@@ -419,6 +419,7 @@ def _triples() -> Iterator[Pair]:
 
 TRIPLES: dict[str, Pair] = {each.name: each for each in _triples()}
 WORLD: dict[str, Pair] = {pair.name: pair for family in FAMILIES for pair in family()}
+EVERYTHING = {**WORLD, **TRIPLES}
 
 DIMENSIONS = tuple(dict.fromkeys(pair.dimension for pair in WORLD.values()))
 
@@ -427,7 +428,7 @@ def find_shape(name: str, clients: int) -> Shape:
     """Return a shape of a race, or a pair of requests as one.
 
     Args:
-        name: A name of `SHAPES` or `WORLD`.
+        name: A name of `SHAPES` or `EVERYTHING`.
         clients: How many are to take part; a pair has two.
 
     Raises:
@@ -435,13 +436,12 @@ def find_shape(name: str, clients: int) -> Shape:
     """
     if name in SHAPES:
         return SHAPES[name]
-    pair = WORLD.get(name) or TRIPLES.get(name)
-    if pair is None:
-        near = ", ".join(get_close_matches(name, [*SHAPES, *WORLD], n=3)) or "none is like it"
+    if name not in EVERYTHING:
+        near = ", ".join(get_close_matches(name, [*SHAPES, *EVERYTHING], n=3)) or "none is like it"
         raise BadExperiment(
             f"There is no shape {name!r}: {near}. `booking-lab shapes` lists them all."
         )
-    scene = pair.scene
+    scene = EVERYTHING[name].scene
     if clients != len(scene.calls):
         raise BadExperiment(f"{name!r} has {len(scene.calls)} clients, not {clients}.")
     return Shape(name, name, "some order of them explains it", lambda _: scene)

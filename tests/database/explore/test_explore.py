@@ -45,12 +45,6 @@ COUNTER = """
 Empty = Callable[[], Database]
 
 
-@pytest.fixture
-def empty(database: Database) -> Empty:
-    """The module's database, emptied for each exploration."""
-    return database.clear
-
-
 def calls(*clients: Callable[[Engine], object], never: str = "SELECT WHERE false") -> Program:
     """Return functions as a program that counts."""
     return Program(clients=clients, setup=COUNTER, never=[Invariant("lost_update", never, check)])

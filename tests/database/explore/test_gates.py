@@ -88,12 +88,6 @@ TAKING = f"""
 """
 
 
-@pytest.fixture
-def empty(database: Database) -> Empty:
-    """The module's database, emptied for each exploration."""
-    return database.clear
-
-
 def raw(*sent: str) -> Callable[[Engine], list[object]]:
     """A client that sends statements, each by itself; what they say of errors it returns."""
 

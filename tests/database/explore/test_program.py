@@ -32,12 +32,6 @@ Empty = Callable[[], "Database"]
 COUNTER = "CREATE TABLE counter (name text, value integer); INSERT INTO counter VALUES ('a', 0)"
 
 
-@pytest.fixture
-def empty(database: Database) -> Empty:
-    """The module's database, emptied for each exploration."""
-    return database.clear
-
-
 def raw(*statements: str) -> Callable[[Engine], list[object]]:
     """A client that sends statements, each by itself, and returns the first row of each."""
 

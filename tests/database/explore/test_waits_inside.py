@@ -8,8 +8,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pytest
-
 from experiments.explore.explore import explore_program
 from experiments.explore.program import Program
 from experiments.explore.replaying import replay
@@ -83,12 +81,6 @@ print(f"listening on 127.0.0.1:{server.server_address[1]}", flush=True)
 server.serve_forever()
 """
 SETUP = "CREATE TABLE chair (who text PRIMARY KEY); CREATE TABLE noise (n int)"
-
-
-@pytest.fixture
-def empty(database: Database) -> Empty:
-    """The module's database, emptied for each exploration."""
-    return database.clear
 
 
 def pooled(size: int, clients: int, *more: str, invariant: str) -> Program:

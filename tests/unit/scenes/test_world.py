@@ -13,17 +13,15 @@ from experiments.scenes.words import asked
 from experiments.scenes.world import (
     BRIEF,
     EDGES,
+    EVERYTHING,
     LONG,
     QUIET,
     STAFF,
     STAY,
-    TRIPLES,
     WORLD,
     find_shape,
     meetings,
 )
-
-ALL = [*WORLD.values(), *TRIPLES.values()]
 
 
 def test_names_and_requests_are_there_once() -> None:
@@ -40,7 +38,7 @@ def test_names_and_requests_are_there_once() -> None:
     assert len(set(scenes)) == len(scenes)
 
 
-@pytest.mark.parametrize("pair", ALL, ids=lambda pair: pair.name)
+@pytest.mark.parametrize("pair", EVERYTHING.values(), ids=lambda pair: pair.name)
 def test_what_exists_can_exist(pair: object) -> None:
     """No scene begins with a double booking, and cancels and moves are of what exists."""
     scene = pair.scene  # type: ignore[attr-defined]
