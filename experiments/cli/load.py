@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from experiments.cli.complaints import end_if_failed, in_a_sentence
-from experiments.cli.options import WRITABLE, strategy_option
+from experiments.cli.options import WRITABLE, strategy_option, weights, weights_option
 from experiments.load import summary
 from experiments.load.load import load
 from experiments.load.measurements import blank
-from experiments.load.plan import EXECUTORS, OPERATIONS, SKEWS, Plan
+from experiments.load.plan import EXECUTORS, OPERATIONS, SKEWS, WORKLOADS, Plan
 from experiments.load.thresholds import FAILED_EXIT_CODE, Threshold
 from experiments.scenes.catalogue import find_strategy
 
@@ -21,20 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _USUAL = Plan()
-
-
-def _mix(_: click.Context, __: click.Parameter, written: str) -> dict[str, float]:
-    """Read a mix such as `book=8,cancel=1`."""
-    weights: dict[str, float] = {}
-    for part in written.split(","):
-        operation, _equals, weight = part.partition("=")
-        try:
-            weights[operation.strip()] = float(weight)
-        except ValueError:
-            raise click.BadParameter(
-                f"{part!r} is no weight of an operation; write book=8,cancel=1,reschedule=1."
-            ) from None
-    return weights
 
 
 @click.command("load")
@@ -51,6 +37,14 @@ def _mix(_: click.Context, __: click.Parameter, written: str) -> dict[str, float
 @click.option("--iterations", type=int, help="Of each VU; 1 if left out.")
 @click.option("--duration", "duration_s", type=float, help="Seconds in which iterations begin.")
 @click.option("--rate", type=float, help="Iterations that begin in a second.")
+@click.option(
+    "--workload",
+    type=click.Choice(WORKLOADS),
+    default=_USUAL.workload,
+    show_default=True,
+    help="What users ask for: slots of calendars, or the requests of the small world.",
+)
+@weights_option
 @click.option("--staff", type=int, default=_USUAL.staff, show_default=True, help="Calendars.")
 @click.option(
     "--days",
@@ -68,8 +62,9 @@ def _mix(_: click.Context, __: click.Parameter, written: str) -> dict[str, float
 )
 @click.option(
     "--mix",
-    callback=_mix,
+    callback=weights,
     default="book=1",
+    metavar="book=8,cancel=1,reschedule=1",
     show_default=True,
     help=f"Weights of {', '.join(OPERATIONS)}. Users cancel and move what they booked.",
 )
@@ -123,6 +118,7 @@ def load_command(
           --staff 50 --skew zipf --mix book=8,cancel=1,reschedule=1
       booking-lab load --executor constant-arrival-rate --rate 200 --duration 10 --vus 20
           --staff 50 --skew uniform --hold-ms 0 --threshold 'booking_duration:p(95)<200'
+      booking-lab load --strategy key_of_service --workload world --vus 20 --iterations 100
       booking-lab load --strategy advisory_try --pool 10 --summary summary.json
     """
     with in_a_sentence():

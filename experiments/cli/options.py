@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from experiments.scenes.shapes import SHAPES
-
 WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 strategy_option = click.option(
@@ -16,10 +14,28 @@ strategy_option = click.option(
     show_default=True,
     help="A name from `booking-lab strategies`, or your own as module:attribute.",
 )
-shape_option = click.option(
-    "--shape",
-    type=click.Choice(list(SHAPES)),
-    default="same_slot",
-    show_default=True,
-    help="What the clients ask for.",
+
+
+def weights(
+    _: click.Context, option: click.Parameter, written: str | None
+) -> dict[str, float] | None:
+    """Read weights such as `book=8,cancel=1`."""
+    if written is None:
+        return None
+    read: dict[str, float] = {}
+    for part in written.split(","):
+        name, _equals, weight = part.partition("=")
+        try:
+            read[name.strip()] = float(weight)
+        except ValueError:
+            raise click.BadParameter(f"{part!r} is no weight; write {option.metavar}.") from None
+    return read
+
+
+weights_option = click.option(
+    "--weights",
+    callback=weights,
+    metavar="keys=2,moves=1",
+    help="How often each dimension of the world is drawn, those that are left out never; all alike "
+    "if not given.",
 )

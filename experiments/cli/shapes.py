@@ -10,6 +10,7 @@ import click
 
 from experiments.cli.options import WRITABLE
 from experiments.scenes.atlas import atlas
+from experiments.scenes.kept import KEPT
 from experiments.scenes.shapes import SHAPES
 from experiments.scenes.words import asked
 from experiments.scenes.world import DIMENSIONS, EVERYTHING, THREE, Pair
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 def shapes_command(*, dimension: str | None, draw: Path | None, count: bool, as_json: bool) -> None:
     """List what clients may ask for: the named shapes of races, and every pair of requests.
+
+    A race takes a pair too, by its name: its clients make the two requests in turns.
 
     A pair of requests stands for all that a symmetry turns it into: clients are alike, and a shift
     in time that crosses no edge of a day or an hour makes no difference.
@@ -55,6 +58,9 @@ def shapes_command(*, dimension: str | None, draw: Path | None, count: bool, as_
             click.secho("Shapes of races, for any number of clients", bold=True)
             for shape in SHAPES.values():
                 click.echo(f"  {shape.name:<26} {shape.expected}")
+            click.secho("\nPairs that once broke something, under names of their own", bold=True)
+            for kept in KEPT.values():
+                click.echo(f"  {kept.name:<26} {kept.pair} (broke {', '.join(kept.broke)})")
         for name in dict.fromkeys(pair.dimension for pair in pairs):
             click.secho(f"\n{name}", bold=True)
             for pair in pairs:

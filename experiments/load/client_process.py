@@ -20,17 +20,21 @@ from booking_core.booking import BookingService
 from experiments.load.executors import SECOND, clock, executor, sleep_until
 from experiments.load.replies import Replies
 from experiments.load.share import Part
-from experiments.load.users import VirtualUser
+from experiments.load.users import PlainUser
 from experiments.load.workload import Workload
+from experiments.load.world_users import WorldUser
+from experiments.load.world_workload import Standing, WorldWorkload
 from experiments.scenes import salon
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from sqlalchemy import Engine
 
     from experiments.load.crew import Gate
     from experiments.load.share import Share
+    from experiments.load.users import VirtualUser
 
 _HEAD_START = SECOND // 50  # from the gate to the start, enough to wake every thread
 
@@ -67,8 +71,8 @@ class ClientProcess:
             offers=self._plan.offers,
             before_record=self._hold,
         )
-        self._workload = Workload(self._plan, share.staff_ids)
         self._replies = Replies()
+        self._user = self._users()
         self._executor = executor(self._plan, share.process)
         self._numbers = range(share.process, self._plan.most_vus, self._plan.crew)
         self._threads = ThreadPoolExecutor(len(self._numbers))
@@ -109,8 +113,17 @@ class ClientProcess:
     def _add(self, meeting: threading.Barrier | None = None) -> None:
         if len(self._lives) < len(self._numbers):
             number = self._numbers[len(self._lives)]
-            user = VirtualUser(number, self._share, self._service, self._workload, self._replies)
-            self._lives.append(self._threads.submit(self._live, user, meeting))
+            self._lives.append(self._threads.submit(self._live, self._user(number), meeting))
+
+    def _users(self) -> Callable[[int], VirtualUser]:
+        """Return what makes a user of its number; they share what they draw from."""
+        share, service, replies, plan = self._share, self._service, self._replies, self._plan
+        if plan.workload == "world":
+            standing = Standing()
+            pairs = WorldWorkload(plan.weights, plan.seed, standing)
+            return lambda number: WorldUser(number, share, service, pairs, standing, replies)
+        workload = Workload(plan, share.staff_ids)
+        return lambda number: PlainUser(number, share, service, workload, replies)
 
     def _live(self, user: VirtualUser, meeting: threading.Barrier | None) -> None:
         if meeting:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from experiments.load.plan import EXECUTORS, OPERATIONS, SKEWS, Plan
+from experiments.load.plan import EXECUTORS, OPERATIONS, SKEWS, WORKLOADS, Plan
+from experiments.load.world_workload import REQUESTED
+from experiments.race.processes import check_travels, travels
 from experiments.race.race import SPARE_CONNECTIONS
-from experiments.scenes.parameters import BadExperiment, check_limits, check_words
+from experiments.scenes.parameters import (
+    BadExperiment,
+    check_limits,
+    check_weights,
+    check_words,
+)
 
 if TYPE_CHECKING:
     from booking_core.strategies import Strategy
@@ -26,7 +32,6 @@ LIMITS = {
     "hold_ms": (0, 60_000),
     "offers": (0, 100),
 }
-HEAVIEST = 1e6  # weight of an operation
 
 
 def feasible(plan: Plan, strategy: Strategy) -> Plan:
@@ -36,7 +41,9 @@ def feasible(plan: Plan, strategy: Strategy) -> Plan:
         BadExperiment: It makes no load.
     """
     _check_limits(plan)
+    check_words("workload", [plan.workload], WORKLOADS)
     _check_mix(plan)
+    _check_world(plan)
     _check_executor(plan)
     if plan.most_vus < plan.vus:
         raise BadExperiment(f"max_vus is {plan.max_vus}, less than vus, which is {plan.vus}.")
@@ -45,14 +52,9 @@ def feasible(plan: Plan, strategy: Strategy) -> Plan:
             f"{plan.crew} processes need a VU and a connection each; there are {plan.vus} VUs "
             f"and {plan.connections} connections."
         )
-    if _travels(strategy):
-        return plan
     if plan.processes not in (None, 1):
-        raise BadExperiment(
-            f"Other processes can't import the strategy {strategy.name}. Put it into a module of "
-            "its own, or use one process."
-        )
-    return replace(plan, processes=1)
+        check_travels(strategy)
+    return plan if travels(strategy) else replace(plan, processes=1)
 
 
 def check_connections(plan: Plan, allowed: int) -> None:
@@ -77,15 +79,23 @@ def _check_limits(plan: Plan) -> None:
 
 
 def _check_mix(plan: Plan) -> None:
-    check_words("operation", plan.mix, OPERATIONS)
+    check_weights("operation", plan.mix, OPERATIONS)
     check_words("skew", [plan.skew], SKEWS)
-    weights = plan.mix.values()
-    if not any(weights) or not all(0 <= weight <= HEAVIEST for weight in weights):
-        raise BadExperiment(
-            f"The weights of a mix lie between 0 and {HEAVIEST:,.0f}, and one is not 0."
-        )
     if plan.skew == "one_slot" and plan.mix.get("reschedule"):
         raise BadExperiment("With one slot there is nowhere to reschedule to; use another skew.")
+
+
+def _check_world(plan: Plan) -> None:
+    if plan.workload != "world":
+        if plan.weights is not None:
+            raise BadExperiment("Only the workload world draws pairs by weight.")
+        return
+    if plan.weights is not None:
+        check_weights("dimension", plan.weights, REQUESTED)
+    usual = Plan()
+    for name in ("staff", "days", "skew", "mix"):
+        if getattr(plan, name) != getattr(usual, name):
+            raise BadExperiment(f"The workload world has its own salon and requests: no {name}.")
 
 
 def _check_executor(plan: Plan) -> None:
@@ -103,14 +113,3 @@ def _check_executor(plan: Plan) -> None:
             raise BadExperiment(f"The executor {plan.executor} has no {name}.")
         if needed and not given:
             raise BadExperiment(f"The executor {plan.executor} needs {name}.")
-
-
-def _travels(strategy: Strategy) -> bool:
-    """Whether another process can be handed the strategy."""
-    if type(strategy).__module__ == "__main__":
-        return False
-    try:
-        pickle.dumps(strategy)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return False
-    return True

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from booking_core import schema
 from experiments.judge.ledger import judge
-from experiments.load import measurements
+from experiments.load import measurements, world_ledger
 from experiments.load.client_process import work
 from experiments.load.crew import run_crew
 from experiments.load.feasibility import check_connections, feasible
@@ -32,6 +32,7 @@ from experiments.load.share import Share
 from experiments.load.users import PRACTICE
 from experiments.scenes import salon
 from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.world import make_salon
 from experiments.server.postgres import lent_database
 from experiments.show.redaction import Redactor
 
@@ -142,19 +143,23 @@ def load(
         check_connections(plan, int(settings["max_connections"]))
         with control.begin() as connection:
             schema.create(connection, chosen, backstop=backstop)
-            plain = salon.plain(connection, plan.staff)
-        (service_id,) = plain.services.values()
-        staff_ids = list(plain.staff.values())
+            in_world = plan.workload == "world"
+            stored = make_salon(connection) if in_world else salon.plain(connection, plan.staff)
+        service_ids, staff_ids = list(stored.services.values()), list(stored.staff.values())
         shares = [
-            Share(database.url, chosen, plan, process, staff_ids, service_id)
+            Share(database.url, chosen, plan, process, staff_ids, service_ids)
             for process in range(plan.crew)
         ]
         with _progress(plan, chosen.name, show=progress):
             parts = run_crew(work, shares)
         replies = measurements.columns(part.records for part in parts)
         with control.begin() as connection:
-            judgement = judge(
-                connection, replies, operations=OPERATIONS, outcomes=OUTCOMES, practice=PRACTICE
+            judgement = (
+                world_ledger.judge(connection, replies, practice=PRACTICE)
+                if in_world
+                else judge(
+                    connection, replies, operations=OPERATIONS, outcomes=OUTCOMES, practice=PRACTICE
+                )
             )
         control.dispose()
     redact = Redactor().text

@@ -31,7 +31,7 @@ RECORD = np.dtype([(name, f"<{code}") for name, code in FIELDS.items()])
 NOUNS = dict(zip(OPERATIONS, ("booking", "cancel", "reschedule", "list"), strict=True))
 ENDS = ("successes", "conflicts", "busy", "errors")
 _ERROR = ENDS.index("errors")
-_END_OF = {"booked": 0, "cancelled": 0, "listed": 0, "conflict": 1, "busy": 2}
+_END_OF = {"booked": 0, "replayed": 0, "cancelled": 0, "listed": 0, "conflict": 1, "busy": 2}
 
 
 def columns(records: Iterable[bytes]) -> NDArray[np.void]:

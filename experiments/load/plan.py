@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 EXECUTORS = ("per-vu-iterations", "constant-vus", "constant-arrival-rate")
 OPERATIONS = ("book", "cancel", "reschedule", "list")
 SKEWS = ("one_slot", "zipf", "uniform")
+WORKLOADS = ("plain", "world")
 LONGEST_S = 600.0  # k6's maxDuration for executors that count iterations
 
 
@@ -32,6 +33,11 @@ class Plan:
             Under `per-vu-iterations` ten minutes if left out, and what has not begun by then is
             dropped.
         rate: Iterations that begin in a second, under `constant-arrival-rate`.
+        workload: `plain`: calendars of one service, asked for as staff, days, skew and mix say.
+            `world`: the requests of pairs of the small world of `experiments.scenes.world`, in its
+            salon, one pair after the other; whoever cancels or moves takes what anybody booked.
+        weights: How often each dimension of the world is drawn, in relation to the others; all
+            alike if left out.
         staff: How many staff members there are.
         days: Over how many days starts are spread, on every quarter of an hour.
         skew: Which calendars are asked for. `one_slot`: everybody wants the same slot. `zipf`: the
@@ -51,6 +57,8 @@ class Plan:
     iterations: int | None = None
     duration_s: float | None = None
     rate: float | None = None
+    workload: str = "plain"
+    weights: Mapping[str, float] | None = None
     staff: int = 1
     days: int = 7
     skew: str = "one_slot"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OUTCOMES = (
     "booked",
+    "replayed",
     "cancelled",
     "listed",
     "conflict",
@@ -38,6 +39,7 @@ FIELDS = {
     "attempts": "H",
     "staff_id": "i",
     "start": "i",  # of what was asked for, or of what was cancelled
+    "service_id": "i",  # 0 where there is one service
     "appointment_id": "q",
     "taken_by": "q",
     "due": "q",
@@ -95,6 +97,7 @@ class Replies:
             min(attempts, _MOST_ATTEMPTS),
             target.staff_id,
             target.start,
+            target.service_id,
             appointment_id,
             taken_by,
             *instants,

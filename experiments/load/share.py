@@ -22,7 +22,7 @@ class Share:
         plan: Of the whole load.
         process: The process's number, from 0.
         staff_ids: The salon's staff.
-        service_id: What is booked.
+        service_ids: What is booked: the services by their numbers in scenes.
     """
 
     url: URL = field(repr=False)
@@ -30,7 +30,12 @@ class Share:
     plan: Plan
     process: int
     staff_ids: list[int]
-    service_id: int
+    service_ids: list[int]
+
+    @property
+    def service_id(self) -> int:
+        """What is booked in a salon that offers one service, and to practise."""
+        return self.service_ids[0]
 
 
 @dataclass(frozen=True, slots=True)

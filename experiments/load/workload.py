@@ -24,13 +24,16 @@ class Target(NamedTuple):
 
     Attributes:
         staff_id: Whose calendar.
-        start: The how manieth start it is, counted in steps of the grid.
+        start: The how manieth start it is, counted in steps of the grid; in the small world, so
+            many minutes after the opening.
         instant: When that is.
+        service_id: What is booked, where there are several services.
     """
 
     staff_id: int
     start: int
     instant: datetime
+    service_id: int = 0
 
 
 class Workload:

@@ -23,6 +23,7 @@ from experiments.scenes.choosing import choose_when
 from experiments.scenes.exhibit import Exhibit
 from experiments.scenes.replies import CLIENT_ELSEWHERE
 from experiments.scenes.shapes import SHAPES
+from experiments.scenes.world import title_of
 from experiments.server.postgres import fresh_database
 from experiments.show.stats import percentile, wilson
 from experiments.show.verdicts import Verdicts
@@ -87,10 +88,10 @@ class Contention:
     def rates(self) -> pd.DataFrame:
         """Return the rate of each outcome with its 95% interval: one row a cell and outcome.
 
-        Cancels are left out. Columns: strategy, shape, clients, outcome, seen, requests, rate,
-        low, high.
+        Cancels and days off are left out. Columns: strategy, shape, clients, outcome, seen,
+        requests, rate, low, high.
         """
-        asked = self.requests[self.requests["operation"] != "cancel"]
+        asked = self.requests[~self.requests["operation"].isin(["cancel", "close"])]
         outcome = asked["outcome"].where(asked["outcome"].isin(REPLIES), "error")
         counted = asked.assign(outcome=outcome).groupby([*CELL, "outcome"], sort=False).size()
         rows = []
@@ -127,14 +128,16 @@ class Contention:
     def medians(self) -> pd.DataFrame:
         """Return the median time of a request in ms: a row a strategy, a column a shape."""
         table = self.latencies().pivot_table("median_ms", "strategy", "shape", sort=False)
-        return table.rename(columns={name: shape.title for name, shape in SHAPES.items()})
+        return table.rename(columns={name: title_of(name) for name in table.columns})
 
     def summary(self) -> pd.DataFrame:
         """Return one row a strategy, for readers: what it answered and what broke."""
         requests, rounds = self.requests, self.rounds
         outcome = requests["outcome"].where(requests["outcome"].isin(REPLIES), "error")
+        # Hardly any pair has a day off entered.
+        told = [each for each in REPLIES if each != "closed" or each in set(outcome)]
         answers = pd.crosstab(requests["strategy"], outcome).reindex(
-            index=self.names, columns=[*REPLIES, "error"], fill_value=0
+            index=self.names, columns=[*told, "error"], fill_value=0
         )
         broken = rounds.groupby("strategy")[FAULTS].sum().reindex(self.names)
         attempts = requests.groupby("strategy")["attempts"].mean().reindex(self.names)
@@ -156,7 +159,7 @@ class Contention:
                 "choose when": choose_when(strategy),
                 "makes wait": strategy.traits.neighbours_wait,
                 **{
-                    f"{SHAPES[shape].title}: time": f"{ratio:.2f}"
+                    f"{title_of(shape)}: time": f"{ratio:.2f}"
                     for shape in (EASIEST, *NEIGHBOURLY)
                     if pd.notna(ratio := latencies.get((strategy.name, shape)))
                 },
@@ -198,10 +201,12 @@ class Contention:
         may_be_busy = [each.name for each in self.strategies if each.traits.may_answer_busy]
         outcome = requests["outcome"]
         elsewhere = requests["detail"].str.startswith(CLIENT_ELSEWHERE)
+        # Where a pair lets somebody be refused, the judge has found the reason, or a fault.
+        in_pairs = ~requests["shape"].isin(SHAPES)
         allowed = (
-            outcome.isin(["booked", "conflict", "cancelled"])
+            outcome.isin(["booked", "conflict", "cancelled", "closed"])
             | ((outcome == "busy") & requests["strategy"].isin(may_be_busy))
-            | ((outcome == "invalid") & elsewhere)
+            | ((outcome == "invalid") & (elsewhere | in_pairs))
         )
         bare = (requests["outcome"] == "conflict") & (requests["alternatives"] == 0)
         apart = requests["shape"].isin(NEIGHBOURLY) & (requests["outcome"] == "conflict")
@@ -255,7 +260,7 @@ def contend(  # noqa: PLR0913 - an experiment has as many parameters
         strategies: Those under test, as `race` takes them.
         exhibits: The controls.
         levels: Numbers of clients.
-        shapes: Names of `experiments.scenes.shapes.SHAPES`.
+        shapes: Names of shapes and pairs, as `race` takes them.
         rounds: How often each cell is played.
         hold_ms: Milliseconds that a client spends between check and insert.
         seed: For the jitter between tries.

@@ -1,83 +1,78 @@
-"""The course: clients who wait at a barrier and are released together.
+"""The course: rounds, one after the other; whoever is released together, and what came of it.
 
-Every client is a thread with a connection of its own, opened and used before. When the last one
-arrives at the barrier all are released, and how far apart they really started is measured.
+Every client has a connection of its own, opened and used before. All are released at once, and how
+far apart they really started is measured.
+
+A round ends, whatever the strategy does: whoever is not answered in time has the session ended. A
+lock that is still held when everybody is done counts as one who is never answered, since the next
+who wants it would wait for ever; so does everybody in a round that can't begin.
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
-from functools import partial
-from random import Random
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
+from sqlalchemy import text
 
-from experiments.judge.history import judge_round
-from experiments.server.connection import backend_pid
+from experiments.judge.history import Faults, judge_round
+from experiments.race.clients import NAME, Run
+from experiments.scenes.replies import Answer, Reply
 from experiments.waiting.waits import LockWaits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Engine
 
-    from experiments.scenes.replies import Answer
+    from experiments.race.clients import Manner, Racers
     from experiments.scenes.stage import Stage
 
+PATIENCE_S = 30.0
+"""How long a round may take, apart from what its clients hold; then the sessions are ended."""
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One client's part in a round; times are in seconds of one clock."""
+PREPARING = {"options": "-c lock_timeout=5s"}
+"""How the engine connects that prepares rounds: it does not wait for ever for a lock either."""
 
-    pid: int
-    released: float
-    answered: float
-    answer: Answer
+_SESSIONS = f"pg_stat_activity WHERE application_name = '{NAME}' AND datname = current_database()"
+_END = text(f"SELECT pg_terminate_backend(pid) FROM {_SESSIONS}")  # noqa: S608 - ours
+_STILL_HELD = text(
+    f"SELECT count(*) FROM pg_locks WHERE granted AND pid IN (SELECT pid FROM {_SESSIONS})"  # noqa: S608 - ours
+)
 
 
 class Course:
-    """Clients that are ready to start, one thread and one warm connection each.
+    """Rounds of the stage's scenes, each played and judged.
 
-    A context manager. As many clients are made ready as the stage's scene has; a later scene may
-    have fewer.
+    A context manager.
 
     Args:
-        stage: What is played.
-        engine: Gives each thread a connection of its own.
+        stage: What is played; a round plays the scene that it has then.
+        racers: The clients, made for the largest of the scenes.
         control: For watching waits.
-        hold_ms: Milliseconds between check and insert.
-        seed: For the jitter between tries.
+        manner: How the clients behave.
     """
 
-    def __init__(
-        self, stage: Stage, engine: Engine, control: Engine, *, hold_ms: float, seed: int
-    ) -> None:
+    def __init__(self, stage: Stage, racers: Racers, control: Engine, manner: Manner) -> None:
         self._stage = stage
-        self._engine = engine
+        self._racers = racers
         self._control = control
-        self._services = [
-            stage.service(
-                engine,
-                source=Random(f"{seed}, client {client}"),  # noqa: S311 - jitter is no secret
-                before_record=lambda: time.sleep(hold_ms / 1000),
-            )
-            for client in range(len(stage.scene.calls))
-        ]
-        self._session = threading.local()
+        self._manner = manner
+        self._waits: LockWaits | None = None
+        self._pids: set[int] = set()
 
     def __enter__(self) -> Self:
-        self._threads = ThreadPoolExecutor(len(self._services), initializer=self._open)
-        self._waits: LockWaits | None = None
+        self._racers.__enter__()
         # A practice round: afterwards connections are open and statements compiled.
-        practised = self._round()
-        self._waits = LockWaits(self._control, {run.pid for run in practised})
+        self._watch(self._round())
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._threads.shutdown()
+    def __exit__(self, *words: object) -> None:
+        self._racers.__exit__(*words)
         if self._waits:
             self._waits.close()
 
@@ -92,7 +87,9 @@ class Course:
         """
         runs = self._round()
         times = [(run.released, run.answered) for run in runs]
-        faults = judge_round(self._stage, [run.answer for run in runs], times)
+        answers = [run.answer for run in runs]
+        begun = any(run.pid for run in runs)
+        faults = judge_round(self._stage, answers, times) if begun else Faults(unanswered=len(runs))
         first = min(run.released for run in runs)
         waited = self._waits.milliseconds if self._waits else {}
         requests = pd.DataFrame(
@@ -111,22 +108,57 @@ class Course:
             }
             for client, run in enumerate(runs)
         )
+        self._watch(runs)
         return requests, {**names, "release_skew_us": requests["start_us"].max(), **asdict(faults)}
 
     def _round(self) -> list[Run]:
-        self._stage.reset()
-        clients = range(len(self._stage.scene.calls))
-        # Every thread that is busy waits at the barrier, so no thread runs two clients.
-        run = partial(self._run, threading.Barrier(len(clients)))
-        with self._waits or nullcontext():
-            return list(self._threads.map(run, clients))
+        calls = self._stage.scene.calls
+        try:
+            self._stage.reset()
+        except Exception as error:  # noqa: BLE001 - a strategy under test may raise anything
+            self._end_sessions()
+            answer = Answer(Reply("error"), detail=f"The round could not begin: {error}")
+            return [Run(0, perf_counter(), perf_counter(), answer) for _ in calls]
+        with self._waits or nullcontext(), self._guarded(len(calls)) as ended:
+            runs = self._racers.play()
+        return [_unanswered(run) if ended and run.answered >= ended[0] else run for run in runs]
 
-    def _open(self) -> None:
-        with self._engine.connect() as connection:
-            self._session.pid = backend_pid(connection)
+    def _watch(self, runs: list[Run]) -> None:
+        """Watch these sessions from now on; those that were ended have been replaced."""
+        pids = {run.pid for run in runs if run.pid}
+        if pids <= self._pids:
+            return
+        if self._waits:
+            self._waits.close()
+        self._pids = pids
+        self._waits = LockWaits(self._control, pids)
 
-    def _run(self, barrier: threading.Barrier, client: int) -> Run:
-        barrier.wait()
-        released = time.perf_counter()
-        answer = self._stage.perform(self._services[client], client)
-        return Run(self._session.pid, released, time.perf_counter(), answer)
+    @contextmanager
+    def _guarded(self, clients: int) -> Iterator[list[float]]:
+        """End all sessions when it takes too long; note when."""
+        ended: list[float] = []
+
+        def end() -> None:
+            ended.append(perf_counter())
+            self._end_sessions()
+
+        guard = threading.Timer(PATIENCE_S + 5 * clients * self._manner.hold_ms / 1000, end)
+        guard.daemon = True
+        guard.start()
+        try:
+            yield ended
+        finally:
+            guard.cancel()
+
+    def _something_is_held(self) -> bool:
+        with self._control.connect() as connection:
+            return bool(connection.execute(_STILL_HELD).scalar_one())
+
+    def _end_sessions(self) -> None:
+        with self._control.connect() as connection:
+            connection.execute(_END)
+
+
+def _unanswered(run: Run) -> Run:
+    reply = Reply("unanswered")
+    return replace(run, answer=Answer(reply, detail="There was no answer; the session was ended."))

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.patches import Patch
 
 from experiments.scenes.shapes import SHAPES
+from experiments.scenes.world import title_of
 from experiments.show.figures import (
     BLUE,
     HELD,
@@ -94,7 +95,8 @@ def evidence(faulty: pd.DataFrame, strategies: Sequence[str], controls: Sequence
         strategies: Names of those under test, the upper rows.
         controls: Names of the exhibits, the lower rows.
     """
-    shapes = [shape for shape in SHAPES if shape in set(faulty["shape"])]
+    raced = list(dict.fromkeys(faulty["shape"]))
+    shapes = [shape for shape in dict.fromkeys((*SHAPES, *raced)) if shape in raced]
     names = [*strategies, *controls]
     cells = faulty.set_index(["strategy", "shape"])[["faulty", "rounds"]].to_dict("index")
     figure, axis = panel(1.8 + 1.08 * len(shapes), 1.6 + 0.3 * len(names))
@@ -121,7 +123,7 @@ def evidence(faulty: pd.DataFrame, strategies: Sequence[str], controls: Sequence
             [row + gap * (name in controls) for row, name in enumerate(names)],
             [f"{name} (control)" if name in controls else name for name in names],
         )
-        titles_above(axis, [SHAPES[shape].title for shape in shapes])
+        titles_above(axis, [title_of(shape) for shape in shapes])
         axis.set_ylim(len(names) - 0.4 + gap * bool(controls), -0.6)
     return figure
 
@@ -153,9 +155,7 @@ def success(rates: pd.DataFrame, strategies: Sequence[str], controls: Sequence[s
                 _curve(
                     axis, here, name, color=VERMILION, marker=markers[1:][number % 9], label=name
                 )
-            axis.set(
-                xscale="log", ylim=(0, 105), xlabel="clients at once", title=SHAPES[shape].title
-            )
+            axis.set(xscale="log", ylim=(0, 105), xlabel="clients at once", title=title_of(shape))
             axis.set_xticks(levels, [str(level) for level in levels])
             axis.minorticks_off()
         axes[0, 0].set_ylabel("requests that were booked, %")
@@ -257,7 +257,7 @@ def latencies(frame: pd.DataFrame, shapes: Sequence[str], names: Sequence[str]) 
             axis.set_yticks(places, names if axis is axes[0, 0] else [])
             axis.tick_params(axis="y", length=0)
             axis.invert_yaxis()
-            axis.set_title(SHAPES[shape].title)
+            axis.set_title(title_of(shape))
             axis.set_xlabel("milliseconds")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=9)

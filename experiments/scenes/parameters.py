@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
+
+
+HEAVIEST = 1e6
+"""The most that anything may weigh."""
 
 
 class BadExperiment(ValueError):
@@ -36,3 +40,22 @@ def check_words(what: str, given: Iterable[str], known: Collection[str]) -> None
     for word in given:
         if word not in known:
             raise BadExperiment(f"There is no {what} {word!r}. There are: {', '.join(known)}.")
+
+
+def check_weights(what: str, weights: Mapping[str, float], known: Collection[str]) -> None:
+    """Make sure that something can be drawn by its weight.
+
+    Args:
+        what: What is drawn: "operation".
+        weights: How often each is, in relation to the others.
+        known: What there is.
+
+    Raises:
+        BadExperiment: One is not known, a weight is none, or all are 0.
+    """
+    check_words(what, weights, known)
+    given = weights.values()
+    if not any(given) or not all(0 <= weight <= HEAVIEST for weight in given):
+        raise BadExperiment(
+            f"The weight of each {what} lies between 0 and {HEAVIEST:,.0f}, and one is not 0."
+        )

@@ -18,7 +18,7 @@ from experiments.load.measurements import columns, in_words
 from experiments.load.plan import Plan
 from experiments.load.replies import Replies
 from experiments.load.share import Share
-from experiments.load.users import VirtualUser
+from experiments.load.users import PlainUser
 from experiments.load.workload import Workload
 from experiments.scenes.places import STEP
 from experiments.scenes.shapes import OPENING
@@ -60,9 +60,9 @@ class Service:
 
 def _iterate(service: Service, times: int, *, seed: int = 1, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401 - Plan's
     plan = Plan(seed=seed, staff=len(STAFF), **parameters)
-    share = Share(make_url("postgresql://"), DEFAULT(), plan, 0, STAFF, 1)
+    share = Share(make_url("postgresql://"), DEFAULT(), plan, 0, STAFF, [1])
     replies = Replies()
-    user = VirtualUser(0, share, service, Workload(plan, STAFF), replies)  # type: ignore[arg-type]  # a stand-in
+    user = PlainUser(0, share, service, Workload(plan, STAFF), replies)  # type: ignore[arg-type]  # a stand-in
     for _ in range(times):
         user.iterate(clock())
     return in_words(columns([replies.records()]))
@@ -129,9 +129,9 @@ def test_whatever_a_call_raises_is_a_reply(raised: Exception, outcome: str) -> N
 def test_an_appointment_in_doubt_is_not_touched_again() -> None:
     """Its later replies could not be judged."""
     plan = Plan(skew="uniform", mix={"cancel": 1}, staff=len(STAFF))
-    share = Share(make_url("postgresql://"), DEFAULT(), plan, 0, STAFF, 1)
+    share = Share(make_url("postgresql://"), DEFAULT(), plan, 0, STAFF, [1])
     service, replies = Service(), Replies()
-    user = VirtualUser(0, share, service, Workload(plan, STAFF), replies)  # type: ignore[arg-type]  # a stand-in
+    user = PlainUser(0, share, service, Workload(plan, STAFF), replies)  # type: ignore[arg-type]  # a stand-in
     user.iterate(clock())
     service.raises = OutcomeUnknown("lost")
     user.iterate(clock())
@@ -143,10 +143,10 @@ def test_an_appointment_in_doubt_is_not_touched_again() -> None:
 def test_a_late_start_is_kept_beside_when_it_was_due() -> None:
     """The user does not move the instant from which its latency counts."""
     plan = Plan()
-    share = Share(make_url("postgresql://"), DEFAULT(), plan, 0, STAFF, 1)
+    share = Share(make_url("postgresql://"), DEFAULT(), plan, 0, STAFF, [1])
     replies = Replies()
     due = clock() - SECOND
-    VirtualUser(0, share, Service(), Workload(plan, STAFF), replies).iterate(due)  # type: ignore[arg-type]  # a stand-in
+    PlainUser(0, share, Service(), Workload(plan, STAFF), replies).iterate(due)  # type: ignore[arg-type]  # a stand-in
     (told,) = columns([replies.records()])
     assert told["due"] == due
     assert due + SECOND <= told["started"] <= told["ended"]
