@@ -188,7 +188,8 @@ def judge(  # noqa: PLR0913 - a round has as many sides
             continue
         if reply.outcome == "invalid" and not is_elsewhere:
             continue
-        wanted = _wanted(call.place, stood.get(own or 0, []) if call.keeps_staff else [])
+        place = reply.place if call.lists and reply.place else call.place
+        wanted = _wanted(place, stood.get(own or 0, []) if call.keeps_staff else [])
         client_id = call.client_id or whose.get(own or 0)
         others = {row_id: places for row_id, places in stood.items() if row_id != own}
         rivals = [

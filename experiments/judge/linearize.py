@@ -343,20 +343,35 @@ def _explained(
 def _without_idle(
     operations: Sequence[Operation], left: frozenset[int], calendar: Calendar
 ) -> frozenset[int]:
-    """Serve at once whoever may be served and changes nothing: that can't be wrong."""
+    """Serve at once whoever may be served and would never change anything: that can't be wrong."""
     while idle := {
         each
         for each in _first(operations, left)
-        if not operations[each].lost and calendar.after(operations[each]) == calendar
+        if not operations[each].lost
+        and not _moves(operations[each])
+        and calendar.after(operations[each]) == calendar
     }:
         left -= idle
     return left
 
 
+def _moves(operation: Operation) -> bool:
+    """Whether a request is a move that succeeded: onto where it stands now, or back to there."""
+    return operation.call.operation == "reschedule" and operation.reply.outcome == "booked"
+
+
 def _first(operations: Sequence[Operation], left: frozenset[int]) -> list[int]:
-    """Who may come first of those that are left: nobody was answered before they asked."""
+    """Who may come first of those that are left: nobody was answered before they asked.
+
+    Of requests that are alike in all but time, the one that was answered first will do.
+    """
     earliest = min((operations[each].replied for each in left), default=NEVER)
-    return [each for each in left if operations[each].invoked <= earliest]
+    found: dict[Hashable, int] = {}
+    for each in sorted(left, key=lambda each: operations[each].replied):
+        operation = operations[each]
+        if operation.invoked <= earliest:
+            found.setdefault((operation.call, operation.reply, operation.existing), each)
+    return list(found.values())
 
 
 def _parts(

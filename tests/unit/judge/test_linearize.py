@@ -278,6 +278,13 @@ BAD = {
 }
 
 
+GOOD["moved away and back, by one who could have been first"] = (
+    [move(1, HERE, BOOKED_1), move(1, LATER, BOOKED_1)],
+    rows(HERE),
+    rows(HERE),
+)
+
+
 @pytest.mark.parametrize("history", GOOD.values(), ids=GOOD)
 def test_a_good_history_is_explained(
     history: tuple[list[Operation], dict[int, Row], dict[int, Row]],
@@ -299,6 +306,14 @@ def test_a_large_race_is_judged_at_once() -> None:
     requests = [book(HERE, BOOKED_1), *(book(HERE, CONFLICT_1) for _ in range(300))]
 
     assert linearizable(requests, {}, rows(HERE))
+
+
+def test_many_moves_of_one_appointment_are_judged_at_once() -> None:
+    """Who asks for the same, and is told the same, needs no order among themselves."""
+    moves = [move(1, place, BOOKED_1) for place in (HERE, LATER, THERE, THERE_LATER) * 10]
+
+    assert linearizable(moves, rows(HERE), rows(LATER))
+    assert not linearizable(moves, rows(HERE), rows(LAST))
 
 
 @pytest.mark.parametrize("fault", [False, True])
