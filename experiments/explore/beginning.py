@@ -9,6 +9,9 @@ the same in every run, and materialised views are refreshed. Large objects stay 
 What each way costs was measured beforehand, with 10 tables of 10 rows: 1.25 ms for the two that
 were written, 4.8 ms for all, 47 ms with foreign keys checked, 500 ms with a database made anew.
 
+Runs of another scene begin in another way: `start_over` makes everything what it was at first, and
+whatever is then written is kept by `keep`, to be put back from then on.
+
 Manual: 20.11.1 `session_replication_role`; 5.5 Constraints.
 """
 
@@ -22,7 +25,9 @@ from psycopg import sql
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-TRUNCATE_EVERY = 50
+EVERYTHING = frozenset({"*"})
+"""Stands for the names of all tables."""
+TRUNCATE_EVERY = 100
 """Runs after which the tables are truncated: deleted rows fill them, and plans could change."""
 
 _TABLES = """
@@ -58,10 +63,27 @@ _TRIGGERS = """
 """
 
 
+_FIRST, _NOW = "first", "now"
+
+
 class _Table(NamedTuple):
     name: str  # as SQL writes it
     known_as: frozenset[str]  # its own name and those of the tables that it is a part of
-    fill: str
+    columns: str
+    oid: int
+
+    def copy(self, version: str) -> str:
+        """Where its rows are kept."""
+        return f"beginning.{version}_{self.oid}"
+
+    def fill(self, version: str) -> str:
+        """The statement that fills it."""
+        if not self.columns:
+            return ""
+        return (
+            f"INSERT INTO {self.name} ({self.columns}) OVERRIDING SYSTEM VALUE"  # noqa: S608 - ours
+            f" SELECT {self.columns} FROM {self.copy(version)}"
+        )
 
 
 class Beginning:
@@ -77,9 +99,11 @@ class Beginning:
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
         self._runs = 0
+        self._kept, self._version = False, _FIRST
         self._run("DROP SCHEMA IF EXISTS beginning CASCADE; CREATE SCHEMA beginning")
         self._tables = [self._stored(*row) for row in self._rows(_TABLES)]
-        self._sequences = self._numbers()
+        self._names = [name for (name,) in self._rows(_SEQUENCES)]
+        self._sequences = self._first_sequences = self._numbers()
         self._views = [f"REFRESH MATERIALIZED VIEW {name}" for (name,) in self._rows(_VIEWS)]
         try:
             self._run("SET session_replication_role = replica")
@@ -88,8 +112,7 @@ class Beginning:
             self.by_force = False
             for (statement,) in self._rows(_DEFER):
                 self._run(statement)
-        self._thoroughly = self._refill()
-        self._run(self._thoroughly)
+        self._run(self._thoroughly())
 
     @property
     def tables(self) -> list[str]:
@@ -101,14 +124,17 @@ class Beginning:
         return [table.name for table in self._touched(written)]
 
     def _touched(self, written: Collection[str]) -> list[_Table]:
-        return [table for table in self._tables if not table.known_as.isdisjoint(written)]
+        everything = written == EVERYTHING
+        return [
+            table for table in self._tables if everything or not table.known_as.isdisjoint(written)
+        ]
 
     def put_back(self, written: Collection[str], look: str = "") -> list[tuple[Any, ...]]:
         """Make everything what it was before a run.
 
         Args:
             written: The tables that it may have written, by their names in lower case and without
-                their schemas.
+                their schemas; `EVERYTHING` where that isn't known.
             look: A query for what is to be known of the run before that.
 
         Returns:
@@ -118,38 +144,54 @@ class Beginning:
         self._runs += 1
         statements = [look] if look else []
         if touched and (not self.by_force or self._runs % TRUNCATE_EVERY == 0):
-            statements.append(self._thoroughly)
+            statements.append(self._thoroughly())
         else:
             for table in touched:
-                statements += [f"DELETE FROM ONLY {table.name}", table.fill]  # noqa: S608
+                statements += [f"DELETE FROM ONLY {table.name}", table.fill(self._version)]  # noqa: S608 - ours
             statements += [*(self._views if touched else []), self._sequences]
         cursor = self._connection.execute("; ".join(filter(None, statements)).encode())
         return cursor.fetchall() if look else []
+
+    def start_over(self) -> None:
+        """Make everything what it was at first, and have runs begin so."""
+        self._version, self._sequences = _FIRST, self._first_sequences
+        self.put_back(EVERYTHING)
+
+    def keep(self) -> None:
+        """Have runs begin from now on as everything is at this moment."""
+        statements = []
+        for table in self._tables:
+            now, rows = table.copy(_NOW), f"SELECT {table.columns} FROM ONLY {table.name}"  # noqa: S608 - ours
+            if self._kept:
+                statements += [f"DELETE FROM {now}", f"INSERT INTO {now} {rows}"]  # noqa: S608 - ours
+            else:
+                statements.append(f"CREATE TABLE {now} AS {rows}")
+        self._run("; ".join(statements))
+        self._kept, self._version, self._sequences = True, _NOW, self._numbers()
 
     def _stored(self, oid: int, name: str, known_as: list[str], columns: list[str]) -> _Table:
         # Nobody may clean up behind the runs' backs: page counts decide about plans.
         self._run(f"ALTER TABLE {name} SET (autovacuum_enabled = false)")
         listed = ", ".join(sql.Identifier(column).as_string() for column in columns)
-        self._run(f"CREATE TABLE beginning.t{oid} AS SELECT {listed} FROM ONLY {name}")  # noqa: S608
-        fill = (
-            f"INSERT INTO {name} ({listed}) OVERRIDING SYSTEM VALUE"  # noqa: S608
-            f" SELECT {listed} FROM beginning.t{oid}"
-        )
-        return _Table(name, frozenset(known_as), fill if columns else "")
+        table = _Table(name, frozenset(known_as), listed, oid)
+        self._run(f"CREATE TABLE {table.copy(_FIRST)} AS SELECT {listed} FROM ONLY {name}")  # noqa: S608 - ours
+        return table
 
     def _numbers(self) -> str:
         """The statement that puts all sequences back."""
-        calls = []
-        for (name,) in self._rows(_SEQUENCES):
-            ((last, called),) = self._rows(f"SELECT last_value, is_called FROM {name}")  # noqa: S608
-            calls.append(f"setval({sql.Literal(name).as_string()}, {last}, {called})")
+        looks = [
+            f"SELECT format('setval(%L, %s, %L)', {sql.Literal(name).as_string()}, last_value,"  # noqa: S608 - ours
+            f" is_called) FROM {name}"
+            for name in self._names
+        ]
+        calls = [str(call) for (call,) in self._rows(" UNION ALL ".join(looks))] if looks else []
         return f"SELECT {', '.join(calls)}" if calls else ""
 
-    def _refill(self) -> str:
+    def _thoroughly(self) -> str:
         """The statements that empty and fill all tables."""
         if not self._tables:
             return ""
-        fill = [table.fill for table in self._tables]
+        fill = [table.fill(self._version) for table in self._tables]
         empty = f"TRUNCATE {', '.join(table.name for table in self._tables)}"
         rest = [*self._views, self._sequences]
         if self.by_force:

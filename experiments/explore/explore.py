@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Literal
 
+from experiments.explore.apart import booking_play
 from experiments.explore.campaign import Campaign, counterexample
 from experiments.explore.explorer import GUARD_SECONDS, MOST_STEPS, Explorer, Run
-from experiments.explore.plays import BookingPlay
 from experiments.explore.program import Program, ProgramPlay
 from experiments.explore.result import Result
 from experiments.explore.sampling import Sampled
@@ -94,7 +94,7 @@ def explore(  # noqa: PLR0913 - an experiment has as many parameters
     result = Result(name, shape, clients, search)
     started = time.perf_counter()
     with lent_database(on) as database:
-        play = BookingPlay(
+        play = booking_play(
             database.engine(),
             chosen,
             asked.scene(clients),

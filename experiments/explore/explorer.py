@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg
 
 from experiments.explore import gates
+from experiments.explore.independence import Ledger
 from experiments.explore.plays import Ending, Judgement, Play
 from experiments.server.connection import connect
+from experiments.sql.keys import Keys
 from experiments.sql.recogniser import CATALOGUE, Recogniser
 from experiments.sql.statements import ALL, TABLE_MODES
 from experiments.sql.written import Written
@@ -30,7 +32,7 @@ from experiments.steer.hub import Hub
 from experiments.steer.turns import DEADLOCK, Move, Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from experiments.server.postgres import Database
     from experiments.sql.statements import Statement
@@ -148,6 +150,7 @@ class Explorer:
             self.play.open(control)
             self._recognise = Recogniser(control)
             self.references = self._recognise.references
+            self.keys = Keys(control, self._recognise.roots)
             # After whoever reads which triggers there are.
             self.gates = self._gates_wanted and gates.build(control)
             self.default_level = str(
@@ -227,6 +230,15 @@ class Explorer:
         if self._hub.nobodys:
             remarks.append(f"{self._hub.nobodys} statements of nobody's were let through")
         return remarks
+
+    def ledger(self) -> Ledger:
+        """Return what keeps account of a run's transactions."""
+        return Ledger(self.references, self.default_level, self.keys, numbers=self.play.numbers)
+
+    def expect(self, statements: Iterable[str]) -> None:
+        """Take it that statements are going to be sent: what they write is no news then."""
+        for sql in statements:
+            self._written.learn(self._recognise(sql))
 
     def run(self, choose: Chooser, only: int | None = None) -> Run:
         """Play one schedule.
@@ -351,6 +363,8 @@ class Explorer:
                 statement.only_reads and not turn.fixed and not self._written.seen_by(statement)
             )
             background = background and turn.sql not in self._hub.known.loud
+            if statement.recognised and not statement.again and not background:
+                turn.keyed = self.keys.of(turn.rendered)
             if self.gates and self._written.looked_at_by(statement):
                 turn.halts = MOST_HALTS if statement.again else 1
             if turn.in_transaction:

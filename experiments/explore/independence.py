@@ -8,7 +8,10 @@ works, and errs on the side of dependence:
   INSERT, which nobody sees yet, and not with the COMMIT that publishes it.
 - A REPEATABLE READ or SERIALIZABLE transaction takes its snapshot with its first statement, which
   therefore commutes with no COMMIT that publishes something. Its later reads commute with all.
-- Two writes to one table do not commute: a unique index or a row may bring them together.
+- Two writes to one table do not commute: a unique index or a row may bring them together; unless
+  their rows are known to differ (`experiments.sql.keys`), and so do the entries in every index that
+  keeps rows apart. In which order rows lie in a table is nobody's promise.
+- Of a statement whose rows are known, nobody minds what happens to others.
 - Who asks for a lock commutes neither with who asks for one that conflicts, nor with the end of
   the transaction that holds one. PostgreSQL lets go of locks when an error occurs, not at ROLLBACK.
 - A statement that is held back before it writes (`experiments.explore.gates`) may as well have done
@@ -16,11 +19,13 @@ works, and errs on the side of dependence:
   others.
 - A step that lets others go on includes what these then do.
 - A number drawn from a sequence is gone at once, whatever becomes of the transaction. Two that draw
-  do not commute.
+  do not commute, where it matters who is given which number.
 - Steps of SERIALIZABLE transactions commute only where both read: writes, reads after writes and
   ends of transactions are what decides who is failed.
 - The step after which a client may be told something does not commute with another client's
-  first: properties speak of requests that were open at the same time.
+  first: properties speak of requests that were open at the same time. Where nothing else of two
+  clients depends on each other, that says nothing: they have one schedule, one after the other,
+  which excuses nobody.
 - What is not recognised depends on everything, and so does a step under an isolation level that
   could not be learnt.
 """
@@ -28,15 +33,23 @@ works, and errs on the side of dependence:
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from experiments.sql.commands import UNKNOWN_LEVEL
-from experiments.sql.statements import ALL, KEY_SHARE, NO_KEY_UPDATE, TABLE_MODES, UPDATE
+from experiments.sql.keys import Items, Values, distinct
+from experiments.sql.statements import (
+    ALL,
+    KEY_SHARE,
+    NO_KEY_UPDATE,
+    TABLE_MODES,
+    UPDATE,
+    Statement,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from experiments.sql.statements import Statement
+    from experiments.sql.keys import Keys
     from experiments.steer.turn import Turn
 
 _ROW_CONFLICT = 5
@@ -47,8 +60,38 @@ _READS, _LOCKS_ROWS, _WRITES = (
     TABLE_MODES.index(mode) for mode in ("access share", "row share", "row exclusive")
 )
 
-# What, on which table, how strong.
-Lock = tuple[str, str, int]
+
+class Lock(NamedTuple):
+    """Something that others may have to wait for.
+
+    Attributes:
+        kind: What it is: on a `row` or `table`, an `entry` in an index, an `advisory` lock, the
+            next number to `draw`, or anything of a table for which `write` stands.
+        what: The table's name, the index's, or the advisory lock's key; nothing for any key.
+        strength: How strong it is, where there are modes; of a number to draw whether it matters
+            who draws which.
+        values: What all of its rows have.
+    """
+
+    kind: str
+    what: str
+    strength: int = 0
+    values: Items = frozenset()
+
+
+class Change(NamedTuple):
+    """What is made visible: which columns of which table, and what all of its rows have."""
+
+    table: str
+    columns: frozenset[str]
+    values: Items = frozenset()
+
+
+class Look(NamedTuple):
+    """A statement that sees what is committed, and what all rows have that it sees, by table."""
+
+    statement: Statement
+    values: Mapping[str, Items]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +104,7 @@ class Footprint:
         snapshot: Whether it fixes what its transaction sees.
         asks: The locks that it asks for.
         lets_go: The locks that it lets go of.
-        publishes: The changes that it makes visible, columns by table.
+        publishes: The changes that it makes visible.
         serializable: Whether its transaction is SERIALIZABLE.
         quiet: Whether it only reads.
         first: Whether it is its client's first.
@@ -69,11 +112,11 @@ class Footprint:
     """
 
     opaque: bool = False
-    reads: tuple[Statement, ...] = ()
+    reads: tuple[Look, ...] = ()
     snapshot: bool = False
     asks: frozenset[Lock] = frozenset()
     lets_go: frozenset[Lock] = frozenset()
-    publishes: tuple[tuple[str, frozenset[str]], ...] = ()
+    publishes: tuple[Change, ...] = ()
     serializable: bool = False
     quiet: bool = False
     first: bool = False
@@ -95,12 +138,15 @@ class Footprint:
 
 
 def independent(one: Footprint, other: Footprint) -> bool:
-    """Whether two steps of different clients commute."""
+    """Whether two steps of different clients commute, and neither says who was open when."""
+    return not ((one.first and other.last) or (one.last and other.first)) and commute(one, other)
+
+
+def commute(one: Footprint, other: Footprint) -> bool:
+    """Whether two steps of different clients lead to the same in either order."""
     return not (
         one.opaque
         or other.opaque
-        or (one.first and other.last)
-        or (one.last and other.first)
         or (one.serializable and other.serializable and not (one.quiet and other.quiet))
         or _sees(one, other)
         or _sees(other, one)
@@ -112,8 +158,15 @@ def independent(one: Footprint, other: Footprint) -> bool:
 
 def _sees(reader: Footprint, writer: Footprint) -> bool:
     return any(
-        reader.snapshot or any(statement.reads(table, columns) for statement in reader.reads)
-        for table, columns in writer.publishes
+        reader.snapshot or any(_looks_at(look, change) for look in reader.reads)
+        for change in writer.publishes
+    )
+
+
+def _looks_at(look: Look, change: Change) -> bool:
+    table, columns, values = change
+    return look.statement.reads(table, columns) and not distinct(
+        look.values.get(table, frozenset()), values
     )
 
 
@@ -122,13 +175,18 @@ def _meet(some: Iterable[Lock], others: Iterable[Lock]) -> bool:
 
 
 def _conflict(one: Lock, other: Lock) -> bool:
-    kind, table, strength = one
-    if (kind, table) != other[:2]:
+    if one.kind != other.kind:
         return False
-    if kind == "row":
-        return strength + other[2] >= _ROW_CONFLICT
-    if kind == "table":
-        return other[2] in _TABLE_CONFLICTS[strength]
+    if one.kind == "advisory":
+        return one.what == other.what or not (one.what and other.what)
+    if one.what != other.what or distinct(one.values, other.values):
+        return False
+    if one.kind == "row":
+        return one.strength + other.strength >= _ROW_CONFLICT
+    if one.kind == "draw":
+        return bool(one.strength or other.strength)
+    if one.kind == "table":
+        return other.strength in _TABLE_CONFLICTS[one.strength]
     return True
 
 
@@ -138,7 +196,7 @@ class _Held:
 
     level: str = ""
     locks: frozenset[Lock] = frozenset()
-    changes: tuple[tuple[str, frozenset[str]], ...] = ()
+    changes: tuple[Change, ...] = ()
     opaque: bool = False
     began: bool = False
 
@@ -150,10 +208,14 @@ class Ledger:
     Args:
         references: For each table, those that its foreign keys refer to.
         default_level: The isolation level where none is asked for.
+        keys: Knows the indexes.
+        numbers: Whether it matters who is given which number of a sequence.
     """
 
     references: Mapping[str, frozenset[str]]
     default_level: str = "READ COMMITTED"
+    keys: Keys | None = None
+    numbers: bool = True
     _held: dict[int, _Held] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)
 
@@ -168,8 +230,8 @@ class Ledger:
         if turn.begin:
             held = self._held[turn.client] = _Held(turn.isolation or self.default_level)
         held.began = True
-        held.locks |= self._asks(turn.statement) - _drawn(turn.statement)
-        held.changes += tuple(turn.statement.writes.items())
+        held.locks |= {each for each in self._asks(turn) if each.kind != "draw"}
+        held.changes += _changes(turn)
         held.opaque |= not turn.statement.recognised or held.level == UNKNOWN_LEVEL
         if turn.statement.serializable:
             held.level = "SERIALIZABLE"
@@ -212,39 +274,67 @@ class Ledger:
                 last=True,
             )
         assert turn.statement is not None
-        asks = self._asks(turn.statement)
+        asks = self._asks(turn)
         own = not turn.in_transaction
         fixed = turn.in_transaction and level in ("REPEATABLE READ", "SERIALIZABLE")
         goes_on = turn.kind == "write"
         blind = fixed or (goes_on and not turn.statement.again)
         return Footprint(
             opaque=not turn.statement.recognised or level == UNKNOWN_LEVEL,
-            reads=() if blind else (turn.statement,),
+            reads=() if blind else (Look(turn.statement, _items(turn.keyed.looks)),),
             snapshot=fixed and not goes_on and not (held.began and not turn.begin),
             asks=asks,
             lets_go=asks if own else held.locks if may_fail else frozenset(),
-            publishes=tuple(turn.statement.writes.items()) if own else (),
+            publishes=_changes(turn) if own else (),
             serializable=serializable or turn.statement.serializable,
             quiet=turn.statement.only_reads,
             last=own,
         )
 
-    def _asks(self, statement: Statement) -> frozenset[Lock]:
-        asked: set[Lock] = {("table", table, _READS) for table in statement.tables}
-        asked |= _drawn(statement)
-        if statement.advisory:
-            asked.add(("advisory", "", 0))
+    def _asks(self, turn: Turn) -> frozenset[Lock]:
+        statement, keyed = turn.statement, turn.keyed
+        assert statement is not None
         if statement.table_lock is not None:
-            return frozenset(("table", table, statement.table_lock) for table in statement.tables)
+            return frozenset(
+                Lock("table", table, statement.table_lock) for table in statement.tables
+            )
+        asked = {Lock("table", table, _READS) for table in statement.tables}
+        asked |= {Lock("draw", table, strength=1) for table in statement.draws}
+        if statement.advisory:
+            asked |= {Lock("advisory", key) for key in keyed.locks or {""}}
         for table in statement.tables if statement.row_lock else ():
-            asked |= {("row", table, statement.row_lock), ("table", table, _LOCKS_ROWS)}
+            rows = frozenset(keyed.looks.get(table, {}).items())
+            asked |= {Lock("row", table, statement.row_lock, rows)}
+            asked |= {Lock("table", table, _LOCKS_ROWS)}
         for table, columns in statement.writes.items():
-            strength = UPDATE if ALL in columns else NO_KEY_UPDATE
-            asked |= {("write", table, 0), ("row", table, strength), ("table", table, _WRITES)}
-            asked |= {("row", other, KEY_SHARE) for other in self.references.get(table, ())}
+            asked |= self._written(table, columns, keyed.writes.get(table, {}))
         return frozenset(asked)
 
+    def _written(self, table: str, columns: frozenset[str], values: Values) -> set[Lock]:
+        """What a write to a table asks for."""
+        rows = frozenset(values.items())
+        asked = {
+            Lock("row", table, UPDATE if ALL in columns else NO_KEY_UPDATE, rows),
+            Lock("table", table, _WRITES),
+            *(Lock("row", other, KEY_SHARE) for other in self.references.get(table, ())),
+            # Of whom nothing is known, everything in the table stands in the way.
+            Lock("write", table, 0, rows),
+            Lock("draw", table, strength=self.numbers),
+        }
+        if self.keys is not None:
+            entries = self.keys.entries(table, values)
+            asked |= {Lock("entry", name, 0, entry) for name, entry in entries}
+        return asked
 
-def _drawn(statement: Statement) -> frozenset[Lock]:
-    """What stands for the sequences that it draws from; nobody holds them."""
-    return frozenset(("write", table, 0) for table in statement.draws)
+
+def _changes(turn: Turn) -> tuple[Change, ...]:
+    assert turn.statement is not None
+    values = _items(turn.keyed.writes)
+    return tuple(
+        Change(table, columns, values.get(table, frozenset()))
+        for table, columns in turn.statement.writes.items()
+    )
+
+
+def _items(values: Mapping[str, Values]) -> dict[str, Items]:
+    return {table: frozenset(each.items()) for table, each in values.items()}

@@ -54,7 +54,7 @@ def _step(turn: Turn) -> Step:
     return Step(
         client=turn.client,
         kind=turn.kind,
-        sql=_rendered(turn),
+        sql=" ".join(turn.rendered.split()),
         begin=turn.begin,
         answer=_answer(turn),
         rows=_rows(turn),
@@ -65,12 +65,6 @@ def _step(turn: Turn) -> Step:
         background=turn.background,
         fault=turn.fault,
     )
-
-
-def _rendered(turn: Turn) -> str:
-    types = turn.told.get(turn.sql, ())
-    text = values.rendered(turn.sql, turn.parameters, turn.formats, turn.types, types)
-    return " ".join(text.split())
 
 
 def _answer(turn: Turn) -> str:

@@ -22,16 +22,26 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from tqdm.auto import tqdm
 
+from experiments.explore.apart import Apart, booking_play
 from experiments.explore.campaign import Campaign, counterexample
 from experiments.explore.explore import ATTEMPTS
 from experiments.explore.explorer import GUARD_SECONDS, Explorer
-from experiments.explore.plays import BookingPlay
 from experiments.explore.result import Result
 from experiments.explore.search import Systematic
 from experiments.scenes.catalogue import find_strategy
 from experiments.scenes.places import Place
 from experiments.scenes.shapes import Call, Scene
-from experiments.scenes.world import EVERYTHING, LATER, QUIET, RULES, THREE, WORLD, Pair
+from experiments.scenes.world import (
+    APART,
+    EVERYTHING,
+    LATER,
+    QUIET,
+    RULES,
+    THREE,
+    TRIPLES,
+    WORLD,
+    Pair,
+)
 from experiments.server.postgres import fresh_database
 
 if TYPE_CHECKING:
@@ -39,11 +49,16 @@ if TYPE_CHECKING:
 
     from booking_core.strategies import Strategy
     from experiments.explore.explorer import Run
+    from experiments.explore.plays import BookingPlay
     from experiments.schedules.schedule import Counterexample
     from experiments.server.database import Database
     from experiments.server.embedded import EmbeddedServer
     from experiments.server.postgres import Server
 
+_NOT_APART = (
+    "the clients were threads of one process: others can't import the strategy; put it into a"
+    " module of its own"
+)
 LIMIT = 2_000
 """Schedules of one pair after which it is left incomplete."""
 
@@ -102,6 +117,11 @@ class Explored:
         return sum(result.schedules for result in self.results)
 
     @property
+    def apart(self) -> int:
+        """In how many pairs no statement of one request depends on any of the other's."""
+        return sum(result.schedules == 1 and result.complete for result in self.results)
+
+    @property
     def alike(self) -> int:
         """How many pairs of requests those that were played stand for."""
         return sum(EVERYTHING[result.shape].alike for result in self.results)
@@ -121,6 +141,7 @@ class Explored:
             "complete": self.complete,
             "pairs": len(self.results),
             "stand_for": self.alike,
+            "apart": self.apart,
             "left": self.left,
             "schedules": self.schedules,
             "broken": {
@@ -156,13 +177,22 @@ class Explored:
     @property
     def words(self) -> str:
         """What it rests on, in a sentence."""
-        played = len(self.results)
-        orders = (
-            f"all {played:,} pairs of requests, all orders of their statements:"
-            if self.complete
-            else f"{played:,} of {played + self.left:,} pairs of requests:"
+        names = {result.shape for result in self.results}
+        asked = len(names) + self.left
+        what = (
+            "scenes of three requests" if names and names <= TRIPLES.keys() else "pairs of requests"
         )
-        return f"{orders} {self.schedules:,} schedules"
+        whole = len(TRIPLES if names <= TRIPLES.keys() else WORLD)
+        some = f"all {asked:,}" if asked == whole else f"{asked:,} of the {whole:,}"
+        orders = (
+            f"{some} {what}, all orders of their statements:"
+            if self.complete
+            else f"{len(names):,} of {some.removeprefix('all ')} {what}:"
+        )
+        apart = (
+            f", one each where nothing depends on the other ({self.apart})" if self.apart else ""
+        )
+        return f"{orders} {self.schedules:,} schedules{apart}"
 
 
 def explore_pairs(  # noqa: PLR0913 - an experiment has as many parameters
@@ -241,6 +271,7 @@ class _Work:
         self._todo: dict[str, list[Pair]] = {}
         for pair in pairs:
             self._todo.setdefault(pair.part, []).append(pair)
+        self._first_there: dict[str, object] = {}
         self.results: list[Result] = []
 
     @property
@@ -252,10 +283,13 @@ class _Work:
         """The parts of the world."""
         return list(self._todo)
 
-    def next(self, part: str) -> Pair | None:
-        """The next pair of a part, if there is one."""
+    def next(self, part: str, stage: object) -> Pair | None:
+        """The next pair of a part, if there is one for a stage."""
         with self._lock:
-            return None if self._over.is_set() or not self._todo[part] else self._todo[part].pop(0)
+            # Interpreters take longer to begin than their few pairs take: one stage has them all.
+            alone = part == APART and self._first_there.setdefault(part, stage) is not stage
+            nothing = self._over.is_set() or not self._todo[part] or alone
+            return None if nothing else self._todo[part].pop(0)
 
     def stop(self) -> None:
         """Have nothing more played."""
@@ -290,15 +324,15 @@ class _Stage:
 
     def results(self, part: str, work: _Work, *, one_each: bool) -> Iterator[Result]:
         """Play pairs of a part of the world, as long as there are any."""
-        pair = work.next(part)
+        pair = work.next(part, self)
         if pair is None:
             return
         engine = self._database.clear().engine()
         attempts = 1 if part == THREE else self._attempts
         # What the first pair begins with may be more than the strategy can book.
         calls = [Call("book", Place(0, QUIET + n * LATER)) for n in range(len(pair.scene.calls))]
-        plain = Scene([], calls, in_world=True)
-        play = BookingPlay(engine, self._strategy, plain, attempts=attempts)
+        plain = Scene([], calls, in_world=True, apart=pair.scene.apart)
+        play = booking_play(engine, self._strategy, plain, attempts=attempts)
         # Time off sets off triggers that write many rows, each of which would be a step.
         gates = part != RULES
         with Explorer(self._database, play, guard_seconds=self._guard, gates=gates) as explorer:
@@ -311,7 +345,7 @@ class _Stage:
                 else:
                     result = self._played(pair, play, explorer, one_each=one_each)
                 yield result
-                pair = work.next(part)
+                pair = work.next(part, self)
 
     def _played(
         self, pair: Pair, play: BookingPlay, explorer: Explorer, *, one_each: bool
@@ -326,6 +360,8 @@ class _Stage:
         campaign = Campaign(explorer, result, written, self._limit, stop_at_first=one_each)
         campaign.run(lambda: Systematic(explorer, reduce=True))
         result.seconds = time.perf_counter() - started
+        if pair.scene.apart and not isinstance(play, Apart):
+            result.notes.append(_NOT_APART)
         return result
 
 

@@ -14,8 +14,9 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from booking_core import schema
 from booking_core.errors import BookingError
-from experiments.explore.beginning import Beginning
+from experiments.explore.beginning import EVERYTHING, Beginning
 from experiments.judge import history
 from experiments.scenes import words
 from experiments.scenes.replies import EXCUSED, Answer, Reply
@@ -89,11 +90,19 @@ class Judgement:
 
 
 class Play(Protocol):
-    """What the explorer needs of a play."""
+    """What the explorer needs of a play.
+
+    Attributes:
+        clients: How many there are.
+        background: What a pool sends to keep itself awake, as a regular expression.
+        pause: How long a client's code pauses by itself at most, in seconds.
+        numbers: Whether it matters who is given which number of a sequence.
+    """
 
     clients: int
     background: str | None
     pause: float
+    numbers: bool
 
     def process(self, client: int) -> int | None:
         """Say in which process a client's code runs; None where it is a thread of this one."""
@@ -171,6 +180,7 @@ class BookingPlay(Stage):
 
     background: str | None = None
     pause = PAUSE
+    numbers = False  # whose an appointment is and when tells it from others
 
     def __init__(  # noqa: PLR0913 - a play has as many parts
         self,
@@ -195,13 +205,17 @@ class BookingPlay(Stage):
         self._seed = seed
         self._known: dict[Hashable, Judgement] = {}
         self._probed: dict[Hashable, str] = {}
-        self._ever = {"appointment"}
-        self._ready = True  # whether what the scene begins with is there
+        self._ready = False  # whether what the scene begins with is there
         self._own: list[Engine] = []
-        self.reset()
 
-    def process(self, client: int) -> None:
+    def __getstate__(self) -> dict[str, object]:
+        """Go to another process without connections, and without what is known of runs."""
+        ours = {"_connection", "_beginning", "_own", "_known", "_probed"}
+        return {name: value for name, value in super().__getstate__().items() if name not in ours}
+
+    def process(self, client: int) -> int | None:  # noqa: ARG002 - as Play's
         """Say nothing: the clients' code runs in this process."""
+        return None
 
     def open(self, connection: psycopg.Connection) -> None:
         """Remember how every run begins."""
@@ -209,12 +223,11 @@ class BookingPlay(Stage):
         self._connection = connection
         self._remember()
         self._beginning = Beginning(connection)
-        self._begin()
+        self.change(self.scene)
 
-    def _begin(self) -> None:
-        self._known.clear()
-        self._probed.clear()
-        self._first = self._stored(self._beginning.put_back((), _ROWS))
+    def empty(self) -> None:
+        """Make everything what it was before anybody booked."""
+        self._beginning.start_over()
 
     def _remember(self) -> None:
         """Learn the rules as they are before anybody changes them."""
@@ -236,17 +249,20 @@ class BookingPlay(Stage):
         self.scene, self._ready = scene, same
         if not same:
             self.reset()
-            self._beginning = Beginning(self._connection)
+            self._beginning.keep()
             self._ready = True
-        self._begin()
+        self._known.clear()
+        self._probed.clear()
+        self._first = self._stored(self._beginning.put_back((), _ROWS))
 
     def enter(self, hub: Hub) -> list[Callable[[], Answer]]:
         """Return each client's call; a pause between two tries takes no time and is no step."""
         self._own = [engine(hub.gate(client)) for client in range(self.clients)]
-        made = [self._serve(own) for own in self._own]
-        return [partial(self._ask, service, client) for client, service in enumerate(made)]
+        made = [self.serve(own) for own in self._own]
+        return [partial(self.ask, service, client) for client, service in enumerate(made)]
 
-    def _serve(self, own: Engine) -> BookingService:
+    def serve(self, own: Engine) -> BookingService:
+        """Return a client's service, given its connections."""
         made = self.service(
             own,
             offers=0,
@@ -264,7 +280,7 @@ class BookingPlay(Stage):
         """
         service._rulebook._known = dict(self._remembered)  # noqa: SLF001 - as above
 
-    def _ask(self, service: BookingService, client: int) -> Answer:
+    def ask(self, service: BookingService, client: int) -> Answer:
         """Make a client's call, again as long as it doesn't know what came of it."""
         if any(call.operation == "close" for call in self.scene.calls):
             self._remind(service)
@@ -290,20 +306,21 @@ class BookingPlay(Stage):
     def close_run(self, endings: Sequence[Ending], written: Collection[str]) -> Judgement:
         """Judge a run, and leave everything as it was at the beginning."""
         rows = self._connection.execute(_ROWS.encode()).fetchall()
-        self._ever.update(written)
         answers = [
             ending.value
             if isinstance(ending.value, Answer)
             else Answer(Reply("error"), detail=f"{ending.failure or 'no answer'}")
             for ending in endings
         ]
-        # Everything that the judgement depends on.
+        # Everything that the judgement depends on, unless the strategy has tables of its own.
         key = (tuple(rows), tuple(answers), tuple((e.invoked, e.replied) for e in endings))
-        judged = self._known.get(key)
+        ours = schema.metadata.tables.keys() >= set(written)
+        judged = self._known.get(key) if ours else None
         if judged is None:
-            judged = self._known[key] = self._judged(rows, answers, endings)
-            written = self._ever  # whoever probes has written, too
-        self._beginning.put_back(written)
+            judged = self._known[key] = self._judged(rows, answers, endings, known=ours)
+            self._beginning.put_back(EVERYTHING)  # whoever probes has written, too
+        else:
+            self._beginning.put_back(written)
         return judged
 
     def _judged(
@@ -311,6 +328,8 @@ class BookingPlay(Stage):
         rows: Sequence[tuple[Any, ...]],
         answers: Sequence[Answer],
         endings: Sequence[Ending],
+        *,
+        known: bool,
     ) -> Judgement:
         after = self._stored(rows)
         faults = history.explain(
@@ -322,7 +341,7 @@ class BookingPlay(Stage):
             {row[0]: as_row(_Stored(*row), self.staff, self.services) for row in rows},
             double_bookings=len(double_bookings(after)),
         )
-        afterwards = "" if faults else self._afterwards(rows)
+        afterwards = "" if faults else self._afterwards(rows, known=known)
         if afterwards:
             faults = replace(faults, unanswered=1)
         names = {row.id: (row.staff, row.starts, row.client) for row in after}
@@ -348,10 +367,15 @@ class BookingPlay(Stage):
             explained={"unanswered": afterwards} if afterwards else {},
         )
 
-    def _afterwards(self, rows: Sequence[tuple[Any, ...]]) -> str:
-        """Say what can't be done afterwards: a slot that is free can be booked, once."""
+    def _afterwards(self, rows: Sequence[tuple[Any, ...]], *, known: bool) -> str:
+        """Say what can't be done afterwards: a slot that is free can be booked, once.
+
+        Args:
+            rows: What is stored.
+            known: Whether that is all there is to know.
+        """
         stood = tuple(rows)
-        if stood not in self._probed:
+        if stood not in self._probed or not known:
             self._probed[stood] = self._probe(rows)
         return self._probed[stood]
 
@@ -363,13 +387,13 @@ class BookingPlay(Stage):
         taken = [row.place for row in kept if row.status == "confirmed"]
         places = [*(call.place for call in calls if call.place), *self.scene.existing]
         free = [place for place in places if not any(map(place.overlaps, taken))]
-        for place, outcome in [(place, "booked") for place in free[:1]] + [
-            (place, "conflict") for place in (free or places)[:1]
-        ]:
-            answer = self.visit(Call("book", place), f"Visitor {outcome}")
+        # Where one is free it is booked, and is taken then.
+        asked = [("booked", "free"), ("conflict", "taken")] if free else [("conflict", "taken")]
+        calls = [Call("book", place) for place in (free or places)[:1]] * len(asked)
+        answers = self.visit(calls) if calls else []
+        for answer, (outcome, state) in zip(answers, asked, strict=False):
             if answer.reply.outcome != outcome:
-                words = "free" if outcome == "booked" else "taken"
-                return f"afterwards, {answer.reply.outcome} is told of a slot that is {words}"
+                return f"afterwards, {answer.reply.outcome} is told of a slot that is {state}"
         return ""
 
     def _first_told(self, reply: Reply) -> Reply:
@@ -388,8 +412,10 @@ class BookingPlay(Stage):
         """
         answer = answers[client]
         reply = self._first_told(answer.reply)
-        if reply.outcome in history.SERVED or reply.outcome in UNCERTAIN:
+        if reply.outcome in history.SERVED:
             return reply
+        if reply.outcome in UNCERTAIN:  # nothing went wrong that would be an excuse
+            return reply if self._times > 1 else Reply("error")
         refuses = self.strategy.traits.may_answer_busy
         may_be_busy = reply.outcome == "busy" and refuses
         tried_again = reply.outcome in ("busy", "serialization_failure", "deadlock")

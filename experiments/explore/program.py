@@ -120,6 +120,7 @@ class ProgramPlay:
         self.program = program
         self.clients = len(program.clients)
         self.background, self.pause = program.background, program.pause
+        self.numbers = True
         self.failures: set[str] = set()
         self._well = False
         self._database = database

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from experiments.explore.apart import booking_play
 from experiments.explore.campaign import counterexample as written
 from experiments.explore.explorer import Explorer, Learnt, Run
-from experiments.explore.plays import BookingPlay
 from experiments.explore.program import Program, ProgramPlay
 from experiments.explore.result import Result
 from experiments.explore.sampling import Following
 from experiments.scenes.catalogue import find_strategy
+from experiments.scenes.kept import KEPT
 from experiments.scenes.shapes import SHAPES
 from experiments.scenes.world import EVERYTHING, find_shape
 from experiments.schedules.schedule import PROGRAM, Counterexample
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from experiments.explore.plays import BookingPlay
     from experiments.server.postgres import Database, EmbeddedServer, Server
 
 
@@ -77,14 +79,14 @@ def replays(
     )
     if program is None and known.shape == PROGRAM:
         raise NotReproduced("It is a program's: say which program.")
-    if program is None and known.shape not in {**SHAPES, **EVERYTHING}:
+    if program is None and known.shape not in {**SHAPES, **KEPT, **EVERYTHING}:
         raise NotReproduced(f"There is no shape {known.shape!r} to play it in.")
     result = Result(known.strategy, known.shape, known.clients, known.search)
     with lent_database(on) as database:
         booking: BookingPlay | None = None
         play: BookingPlay | ProgramPlay
         if program is None:
-            play = booking = BookingPlay(
+            play = booking = booking_play(
                 database.engine(),
                 find_strategy(known.strategy),
                 find_shape(known.shape, known.clients).scene(known.clients),
@@ -98,6 +100,7 @@ def replays(
         gates = any(step.kind == "write" for step in known.steps)
         with Explorer(database, play, gates=gates) as explorer:
             explorer.starts = any(step.kind == "start" for step in known.steps)
+            explorer.expect(step.sql for step in known.steps if step.kind == "statement")
             for _ in range(times):
                 following, run = _followed(explorer, known)
                 seen = written(run, result, explorer, booking, known.backstop)

@@ -22,22 +22,23 @@ class Following:
 
     Args:
         choices: What is done each time.
-
-    Attributes:
-        diverged: Whether they could not all be made, or did not suffice.
     """
 
     def __init__(self, choices: Sequence[Move]) -> None:
-        self._left = iter(choices)
-        self.diverged = False
+        self._left = list(choices)
+        self._lost = False
 
     def __call__(self, turns: Turns) -> Move:
         """Choose what is done next."""
-        move = next(self._left, None)
-        if move is None or not possible(move, turns):
-            self.diverged = True
+        if self._lost or not self._left or not possible(self._left[0], turns):
+            self._lost = True
             return Move(min(turns.ready))
-        return move
+        return self._left.pop(0)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether they could not all be made, or did not suffice."""
+        return self._lost or bool(self._left)
 
 
 def possible(move: Move, turns: Turns) -> bool:

@@ -70,6 +70,7 @@ class Scene:
         keys: Under which keys some were booked.
         whose: Which clients have ids, of those whose appointments exist.
         in_world: Whether it happens in the salon of `experiments.scenes.world`.
+        apart: Whether each client is a process of its own where schedules are explored.
     """
 
     existing: list[Place]
@@ -78,6 +79,7 @@ class Scene:
     keys: Mapping[int, str] = field(default_factory=dict)
     whose: Mapping[int, str] = field(default_factory=dict)
     in_world: bool = False
+    apart: bool = False
 
     @property
     def staff(self) -> int:

@@ -7,9 +7,10 @@ stage: reset it, let every client `perform` its call, and look at the `rows`.
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import QueuePool, create_engine, text
+from sqlalchemy import QueuePool, create_engine, delete, exists, inspect, select, table, text
 
 from booking_core import schema
 from booking_core.booking import BookingService
@@ -21,6 +22,8 @@ from experiments.scenes.rows import read_rows
 from experiments.scenes.shapes import Call
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Engine
 
     from booking_core.requests import Booking
@@ -28,7 +31,11 @@ if TYPE_CHECKING:
     from experiments.scenes.rows import Row
     from experiments.scenes.shapes import Scene
 
-# Whoever comes afterwards does not wait for ever.
+VISIT_SECONDS = 20.0
+"""How long whoever comes afterwards waits inside of the program at most."""
+NOTHING = Answer(Reply("nothing"))
+
+# In the server they wait less long.
 _IMPATIENT = "-c lock_timeout=2s -c statement_timeout=5s -c application_name=visitor"
 _END_VISITORS = text("""
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -89,10 +96,15 @@ class Stage:
         self.staff = {staff_id: number for number, staff_id in enumerate(self._staff_ids)}
         self.services = dict(zip(self._service_ids, offered, strict=True))
         self._engines: dict[BookingService, Engine] = {}
-        self._visitor: BookingService | None = None
+        self._visitors: list[BookingService] = []
         self._usher = self.service(control, offers=0)
+        self._emptied = self._to_be_emptied()
         self.existing: list[int] = []
         self.before: dict[int, Row] = {}
+
+    def __getstate__(self) -> dict[str, object]:
+        """Go to another process without connections: clients perform there, and no more."""
+        return self.__dict__ | {"control": None, "_engines": {}, "_usher": None, "_visitors": []}
 
     def service(self, engine: Engine, **options: Any) -> BookingService:  # noqa: ANN401 - its own
         """Return a booking service for a client.
@@ -107,8 +119,7 @@ class Stage:
 
     def reset(self) -> None:
         """Empty the calendars and book what the scene begins with."""
-        with self.control.begin() as connection:
-            connection.execute(text("TRUNCATE appointment RESTART IDENTITY CASCADE"))
+        self.empty()
         scene = self.scene
         self.existing = []
         for number, place in enumerate(scene.existing):
@@ -119,6 +130,27 @@ class Stage:
             self._usher.cancel(self.existing[number])
         self.before = self.rows()
 
+    def empty(self) -> None:
+        """Empty the calendars, and what else the strategy has written."""
+        with self.control.begin() as connection:
+            connection.execute(text(f"TRUNCATE {self._emptied} RESTART IDENTITY CASCADE"))
+            connection.execute(delete(schema.time_off))
+
+    def _to_be_emptied(self) -> str:
+        """The calendars, and tables of the strategy's own that are empty before anybody books."""
+        with self.control.connect() as connection:
+            quoted = connection.dialect.identifier_preparer.quote
+            own = set(inspect(connection).get_table_names()) - schema.metadata.tables.keys()
+            return ", ".join(
+                ["appointment"]
+                + [
+                    quoted(name)
+                    for name in sorted(own)
+                    if connection.execute(select(exists().select_from(table(name)))).scalar()
+                    is False
+                ]
+            )
+
     def perform(self, service: BookingService, client: int) -> Answer:
         """Make a client's call and return how it ended, whatever happens.
 
@@ -128,16 +160,38 @@ class Stage:
         """
         return self._answered(service, self.scene.calls[client], f"Client {client}")
 
-    def visit(self, call: Call, client: str) -> Answer:
-        """Make a call that is none of the scene's, while nobody else does anything."""
-        if self._visitor is None:
-            options = {"options": _IMPATIENT}
-            self._visitor = self.service(
-                create_engine(self.control.url, connect_args=options), offers=0
-            )
-        engine = self._engines[self._visitor]
-        answer = self._answered(self._visitor, call, client)
-        # Whatever it kept, a lock or a connection, must not meet others later.
+    def visit(self, calls: Sequence[Call]) -> list[Answer]:
+        """Make calls that are none of the scene's, one after the other, while nobody else does.
+
+        Args:
+            calls: What is asked for, each time by somebody else.
+
+        Returns:
+            How they ended. Who waits for ever is answered nothing: the outcome is `nothing`.
+        """
+        while len(self._visitors) < len(calls):
+            engine = create_engine(self.control.url, connect_args={"options": _IMPATIENT})
+            self._visitors.append(self.service(engine, offers=0))
+        answers = list(map(self._visited, self._visitors, calls, range(len(calls))))
+        for visitor in self._visitors[: len(calls)]:
+            self._let_go(self._engines[visitor])
+        if NOTHING in answers:
+            self._visitors.clear()
+        return answers
+
+    def _visited(self, visitor: BookingService, call: Call, number: int) -> Answer:
+        # In a thread, since nobody can be made to stop waiting for a lock of the program's.
+        answers = [NOTHING]
+        work = Thread(
+            target=lambda: answers.append(self._answered(visitor, call, f"Visitor {number}")),
+            daemon=True,
+        )
+        work.start()
+        work.join(VISIT_SECONDS)
+        return answers[-1]
+
+    def _let_go(self, engine: Engine) -> None:
+        """Whatever a visitor kept, a lock or a connection, must not meet others later."""
         if isinstance(engine.pool, QueuePool) and engine.pool.checkedout():
             engine.dispose()
             with self.control.connect() as connection:
@@ -145,18 +199,21 @@ class Stage:
         else:
             with engine.connect() as connection:
                 connection.execute(text("SELECT pg_advisory_unlock_all()"))
-        return answer
 
     def leave(self) -> None:
         """Close what visitors have opened."""
-        if self._visitor is not None:
-            self._engines[self._visitor].dispose()
+        for visitor in self._visitors:
+            self._engines[visitor].dispose()
 
     def _answered(self, service: BookingService, call: Call, client: str) -> Answer:
+        place = None
         try:
+            if call.lists:
+                call = self._listed(service, call)
+                place = call.place
             return self._perform(service, call, client)
         except BookingConflict as error:
-            reply = Reply(error.outcome, taken_by=error.taken_by)
+            reply = Reply(error.outcome, taken_by=error.taken_by, place=place)
             return Answer(reply, error.attempts, len(error.alternatives), str(error))
         except BookingError as error:
             reply = Reply(error.outcome, code=error.code)
@@ -186,7 +243,7 @@ class Stage:
                 staff_id=None if call.keeps_staff else self._staff_ids[call.place.staff],
             )
         else:
-            booking = self._book(service, self._listed(service, call), client)
+            booking = self._book(service, call, client)
         stored = booking.appointment
         place = Place(
             self.staff[stored.staff_id], stored.slot.start, self.services[stored.service_id]
@@ -196,8 +253,6 @@ class Stage:
 
     def _listed(self, service: BookingService, call: Call) -> Call:
         """Return what a client books who looks at a list first: the start that is nearest."""
-        if not call.lists:
-            return call
         assert call.place is not None
         wanted = call.place.start
         listed = service.free_slots(

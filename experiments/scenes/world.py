@@ -17,11 +17,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from itertools import combinations, combinations_with_replacement
+from functools import partial
+from itertools import combinations, combinations_with_replacement, cycle, islice
 from typing import TYPE_CHECKING
 
 from experiments.scenes import salon
 from experiments.scenes.allen import relation
+from experiments.scenes.kept import KEPT
 from experiments.scenes.parameters import BadExperiment
 from experiments.scenes.places import VISIT, Place, Service
 from experiments.scenes.shapes import SHAPES, Call, Scene, Shape
@@ -58,7 +60,9 @@ EDGES = {
 }
 LATER = 6 * HOUR
 
-MAIN, CLIENTS, RULES, THREE = "main", "one client", "rules", "three clients"
+MAIN, CLIENTS, RULES, APART, THREE = (
+    "main", "one client", "rules", "processes", "three clients"
+)  # fmt: skip
 """The parts of the world: what is written, and so what can matter, differs between them."""
 
 
@@ -371,6 +375,17 @@ def _closing() -> Iterator[Pair]:
         yield _pair(f"time off, and {name}", "rules", [close, other], before, part=RULES)
 
 
+def _processes() -> Iterator[Pair]:
+    """Two clients in processes of their own, who share no memory."""
+    calls = {
+        "one slot": [book(at(0)), book(at(0))],
+        "one key": [book(at(0), "k"), book(at(0), "k")],
+        "two people": [book(at(0)), book(at(1))],
+    }
+    for name, both in calls.items():
+        yield _pair(f"two processes, {name}", "processes", both, part=APART)
+
+
 def _pair(  # noqa: PLR0913 - a scene has as many parts
     name: str,
     dimension: str,
@@ -381,7 +396,9 @@ def _pair(  # noqa: PLR0913 - a scene has as many parts
     part: str = MAIN,
     **more: dict[int, str],
 ) -> Pair:
-    scene = Scene(list(existing), calls, frozenset(cancelled), in_world=True, **more)
+    scene = Scene(
+        list(existing), calls, frozenset(cancelled), in_world=True, apart=part == APART, **more
+    )
     return Pair(name, scene, dimension, part, alike=2 if calls[0] != calls[1] else 1)
 
 
@@ -402,6 +419,7 @@ FAMILIES: tuple[Callable[[], Iterator[Pair]], ...] = (
     _two_moves,
     _clients,
     _closing,
+    _processes,
 )
 
 
@@ -428,20 +446,34 @@ def find_shape(name: str, clients: int) -> Shape:
     """Return a shape of a race, or a pair of requests as one.
 
     Args:
-        name: A name of `SHAPES` or `EVERYTHING`.
-        clients: How many are to take part; a pair has two.
+        name: A name of `SHAPES`, `KEPT` or `EVERYTHING`.
+        clients: How many are to take part. They make a pair's requests in turns.
 
     Raises:
-        BadExperiment: There is none of that name, or not for so many.
+        BadExperiment: There is none of that name, or not for so few.
     """
     if name in SHAPES:
         return SHAPES[name]
-    if name not in EVERYTHING:
-        near = ", ".join(get_close_matches(name, [*SHAPES, *EVERYTHING], n=3)) or "none is like it"
+    pair = KEPT[name].pair if name in KEPT else name
+    if pair not in EVERYTHING:
+        known = [*SHAPES, *KEPT, *EVERYTHING]
+        near = "; ".join(map(repr, get_close_matches(name, known, n=3))) or "none is like it"
         raise BadExperiment(
             f"There is no shape {name!r}: {near}. `booking-lab shapes` lists them all."
         )
-    scene = EVERYTHING[name].scene
-    if clients != len(scene.calls):
-        raise BadExperiment(f"{name!r} has {len(scene.calls)} clients, not {clients}.")
-    return Shape(name, name, "some order of them explains it", lambda _: scene)
+    scene = EVERYTHING[pair].scene
+    if clients < len(scene.calls):
+        raise BadExperiment(
+            f"{name!r} has {len(scene.calls)} requests, too many for {clients} client(s)."
+        )
+    return Shape(name, pair, "some order of them explains it", partial(_in_turns, scene))
+
+
+def _in_turns(scene: Scene, clients: int) -> Scene:
+    """Return a scene in which so many clients make the calls, one after the other and again."""
+    return replace(scene, calls=list(islice(cycle(scene.calls), clients)))
+
+
+def title_of(name: str) -> str:
+    """Return what pictures call a shape or a pair."""
+    return SHAPES[name].title if name in SHAPES else name

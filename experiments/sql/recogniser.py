@@ -96,6 +96,7 @@ class Recogniser:
         connection: To the database, once its schema stands.
 
     Attributes:
+        roots: For each table, the name that it goes by.
         references: For each table, the tables that its foreign keys refer to.
     """
 
@@ -104,7 +105,7 @@ class Recogniser:
             return {str(row[0]) for row in connection.execute(query, [list(_SYSTEM)])}
 
         # A partition, and a table that inherits from another, goes by the name of its root.
-        self._roots: dict[str, str] = {
+        self.roots: dict[str, str] = {
             table: table
             for table in column(
                 "SELECT lower(relname) FROM pg_class WHERE relkind IN ('r', 'p')"
@@ -116,8 +117,8 @@ class Recogniser:
             " JOIN pg_class AS child ON child.oid = inhrelid AND child.relkind IN ('r', 'p')"
             " JOIN pg_class AS parent ON parent.oid = inhparent"
         ):
-            old, new = self._roots[child], self._roots[parent]
-            self._roots = {name: new if root == old else root for name, root in self._roots.items()}
+            old, new = self.roots[child], self.roots[parent]
+            self.roots = {name: new if root == old else root for name, root in self.roots.items()}
         # What stands in the catalogue changes with what is defined, which is as good as never; what
         # the server says of itself changes with every step.
         self._catalogue = column(
@@ -169,7 +170,7 @@ class Recogniser:
              WHERE NOT tgisinternal AND tgtype & 28 <> 0
             """  # INSERT, UPDATE or DELETE; what truncates is not recognised in any case
         ):
-            self._triggers.setdefault(self._roots.get(table) or str(table), []).append(
+            self._triggers.setdefault(self.roots.get(table) or str(table), []).append(
                 _Trigger(function, frozenset(columns or [ALL]), _wanted(definition))
             )
         self._volatile = (
@@ -205,13 +206,13 @@ class Recogniser:
              WHERE contype = 'f'
             """
         ):
-            child, parent = self._roots[table], self._roots[other]
+            child, parent = self.roots[table], self.roots[other]
             self.references[child] = self.references.get(child, frozenset()) | {parent}
             for changed in [*([None] if deletes else []), *(key if updates else [])]:
                 self._cascades.setdefault((parent, changed), set()).add(child)
         # Their rows change in columns that no UPDATE names: generated ones, or by a trigger.
         self._derived = {
-            self._roots.get(table) or table
+            self.roots.get(table) or table
             for table in column(
                 "SELECT lower(relname) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
                 " WHERE attgenerated <> '' AND relnamespace::regnamespace::text <> ALL (%s)"
@@ -305,11 +306,11 @@ class Recogniser:
         """Not recognised; what is written is still known where functions of the user's are it."""
         bodies = self._bodies(called)
         readable = bodies and not any("execute" in body for body in bodies)
-        everything = dict.fromkeys(self._roots.values(), frozenset({ALL}))
+        everything = dict.fromkeys(self.roots.values(), frozenset({ALL}))
         defines = bool(words) and words[0] in _DEFINING
         if defines:
             everything[CATALOGUE] = frozenset({ALL})
-        tables = frozenset(self._roots.values())
+        tables = frozenset(self.roots.values())
         return Statement(
             recognised=False,
             releases=True,
@@ -325,7 +326,7 @@ class Recogniser:
 
     def _named(self, words: Iterable[str]) -> frozenset[str]:
         """The tables among some words."""
-        return frozenset(self._roots[word] for word in words if word in self._roots)
+        return frozenset(self.roots[word] for word in words if word in self.roots)
 
     def _looks_at(self, words: Sequence[str]) -> frozenset[str]:
         """The tables that are read, not counting those that are only named to be written."""
@@ -352,14 +353,14 @@ class Recogniser:
         aliases: set[str] = set()
         places: set[int] = set()
         for place in range(1, len(words) + 1):
-            if around[place] in self._roots and around[place - 1] in _BEFORE_TABLE:
+            if around[place] in self.roots and around[place - 1] in _BEFORE_TABLE:
                 places.add(place)
                 after = place + 1 + (around[place + 1] == "as")
                 if around[after] not in _AFTER_TABLE:
                     places.add(after)
                     aliases.add(around[after])
         return any(
-            (around[place] in self._roots or around[place] in aliases)
+            (around[place] in self.roots or around[place] in aliases)
             and place not in places
             and around[place + 1] != "."
             for place in range(1, len(words) + 1)
@@ -370,7 +371,7 @@ class Recogniser:
         tables = connection.execute(
             "SELECT oid::regclass::text FROM pg_class WHERE lower(relname) = ANY (%s)"
             " AND relkind IN ('r', 'p') AND relnamespace::regnamespace::text <> ALL (%s)",
-            [[name for name, root in self._roots.items() if root == table], list(_SYSTEM)],
+            [[name for name, root in self.roots.items() if root == table], list(_SYSTEM)],
         )
         return any(
             connection.execute(
@@ -457,7 +458,7 @@ class Recogniser:
     def _target(self, words: Sequence[str], position: int) -> str:
         """The table that is named at a position, without the schema before it."""
         position = _place(words, position)
-        return self._roots.get(words[position], words[position])
+        return self.roots.get(words[position], words[position])
 
     def _cascaded(self, table: str, column: str | None) -> Changes:
         """What changes along with a table: others whose foreign keys say so."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from experiments.sql.commands import UNKNOWN_LEVEL
+from experiments.sql.keys import UNKNOWN, Keyed
+from experiments.steer import values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,6 +71,7 @@ class Turn:
         isolation: The isolation level of its transaction; "?" where it can't be known.
         client: Whose it is.
         statement: What it touches.
+        keyed: Of which rows, as far as that is known.
         result: What came back.
         error: What went wrong.
         waited_for: For whom it waited.
@@ -96,6 +99,7 @@ class Turn:
     isolation: str = ""
     client: int = -1
     statement: Statement | None = None
+    keyed: Keyed = UNKNOWN
     result: Result = field(default_factory=Result)
     error: Failure | None = None
     waited_for: set[int] = field(default_factory=set)
@@ -116,6 +120,12 @@ class Turn:
             "SERIALIZABLE",
             UNKNOWN_LEVEL,
         )
+
+    @property
+    def rendered(self) -> str:
+        """Its text with its parameters in it."""
+        types = self.told.get(self.sql, ())
+        return values.rendered(self.sql, self.parameters, self.formats, self.types, types)
 
     def rest(self) -> Turn:
         """Return what is left of it where it stands before a write: a turn that goes on with it."""

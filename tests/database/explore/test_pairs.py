@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +14,12 @@ from booking_core.strategies.advisory import Advisory, AdvisoryTry
 from experiments.cli.main import main
 from experiments.explore import explore, replay
 from experiments.explore.pairs import explore_pairs
+from experiments.scenes import stage as stage_module
 from experiments.scenes.catalogue import HIDDEN
 from experiments.scenes.odd import ODD
+from experiments.scenes.stage import Stage
 from experiments.scenes.world import EVERYTHING, WORLD
+from experiments.server.postgres import fresh_database
 
 if TYPE_CHECKING:
     from booking_core.strategies.transaction import BookingTransaction
@@ -33,6 +37,7 @@ BROKEN_BY = {
     "key_of_both_ends": "long visit, long visit: met by and overlapped by, midnight in UTC",
     "lock_rows_for_some": "a move to another, and a booking whose set-up needs it",
     "key_of_month": "visit, long visit: during, a month",
+    "hash_of_name": "two processes, one slot",
     "joined_key": "hours that join with ids alike",
     "lowered_name": "one key, another person",
     "shortened_name": "visits of 0 and 2",
@@ -76,8 +81,8 @@ BROKEN_BY = {
     "key_looked_up_late": "one key, another person",
     "not_exists": "a move to another, and a booking whose set-up needs it",
 }
-# One takes two processes; of the other time would have to be a step.
-UNSEEN = {"hash_of_name", "swallowed_timeout"}
+# Time would have to be a step.
+UNSEEN = {"swallowed_timeout"}
 SAMPLE = [pair.name for pair in WORLD.values() if pair.dimension in ("people", "keys", "anybody")]
 
 
@@ -128,6 +133,64 @@ def test_whatever_is_free_afterwards_can_be_booked() -> None:
     assert not seen.holds
     assert seen.counterexample
     assert "afterwards" in seen.counterexample.breaches[0].words
+
+
+class Tallied(Advisory):
+    """Sound, with a table of its own; no scene books so often that it minds."""
+
+    name = "tallied"
+    needs = ("CREATE TABLE tally (client text)",)
+
+    def claim(self, tx: BookingTransaction) -> int | None:
+        """Count what was booked."""
+        if tx.run("SELECT 1 FROM tally HAVING count(*) > 5"):
+            raise RuntimeError("more was booked than any scene books")
+        tx.run("INSERT INTO tally VALUES (%(client)s)")
+        return super().claim(tx)
+
+
+def test_scenes_know_nothing_of_each_other() -> None:
+    """What a strategy writes into tables of its own is gone when another scene begins."""
+    pairs = [pair.name for pair in WORLD.values() if pair.dimension == "before"]
+    seen = explore_pairs(Tallied, pairs=pairs, stages=1)
+    assert seen.holds, seen.broken
+    with fresh_database() as database:
+        stage = Stage(database.engine(), Tallied(), WORLD[pairs[0]].scene)
+        for _ in range(7):
+            stage.reset()
+
+
+class KeepsTheDoorShut(Advisory):
+    """Lets in as many as a scene has clients; whoever comes later waits in the program."""
+
+    name = "keeps_the_door_shut"
+    needs = ("CREATE TABLE come (client text)",)
+    _door = threading.Lock()
+    _door.acquire()
+
+    def claim(self, tx: BookingTransaction) -> int | None:
+        """Wait for a lock that nobody will give back."""
+        if "Visitor" in str(tx.parameters["client"]):
+            self._door.acquire()
+        return super().claim(tx)
+
+
+def test_whoever_waits_in_the_program_afterwards_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A lock of the program's that is never given back is found, and ends nothing else."""
+    monkeypatch.setattr(stage_module, "VISIT_SECONDS", 0.5)
+    seen = explore_pairs(KeepsTheDoorShut, pairs=["a cancel, twice"])
+    assert "nothing is told" in str(seen.counterexample)
+
+
+def test_processes_share_no_memory() -> None:
+    """A lock named after what Python makes of a name holds for threads, not for processes."""
+    alike = ["two visits of 0, 0 minutes apart"]
+    assert explore_pairs("hash_of_name", pairs=alike).holds
+    found = explore_pairs("hash_of_name", pairs=["two processes, one slot"]).counterexample
+    assert found
+    assert replay(found).breaches == found.breaches
 
 
 def test_whoever_waits_for_ever_is_found() -> None:

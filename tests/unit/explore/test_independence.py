@@ -7,7 +7,15 @@ from dataclasses import replace
 import pytest
 from psycopg.sql import Composed
 
-from experiments.explore.independence import Footprint, Ledger, independent
+from experiments.explore.independence import (
+    Change,
+    Footprint,
+    Ledger,
+    Lock,
+    Look,
+    independent,
+)
+from experiments.sql.keys import DRAWN, distinct
 from experiments.sql.recogniser import Recogniser, _wanted
 from experiments.sql.statements import (
     ALL,
@@ -96,10 +104,10 @@ def read() -> Recogniser:
 
 
 READ = Statement(tables=frozenset({"appointment"}), words=frozenset({"id", "status"}))
-CHANGE = (("appointment", frozenset({ALL})),)
-ROWS = frozenset({("write", "appointment", 0)})
+CHANGE = (Change("appointment", frozenset({ALL})),)
+ROWS = frozenset({Lock("write", "appointment")})
 
-CHECK = Footprint(reads=(READ,), quiet=True)
+CHECK = Footprint(reads=(Look(READ, {}),), quiet=True)
 INSERT = Footprint(asks=ROWS)
 COMMIT = Footprint(lets_go=ROWS, publishes=CHANGE, last=True)
 COMMIT_OF_NOTHING = Footprint(last=True)
@@ -108,7 +116,7 @@ ROLLBACK = Footprint(lets_go=ROWS, last=True)
 
 def lock(kind: str, table: str, strength: int) -> Footprint:
     """A step that asks for one lock."""
-    return Footprint(asks=frozenset({(kind, table, strength)}))
+    return Footprint(asks=frozenset({Lock(kind, table, strength)}))
 
 
 def commute(one: Footprint, other: Footprint) -> bool:
@@ -179,6 +187,43 @@ def test_table_locks_conflict_both_ways(mode: int) -> None:
     )
     for other in range(len(TABLE_MODES)):
         commute(lock("table", "staff", mode), lock("table", "staff", other))
+
+
+ONE, TWO = frozenset({("staff_id", "1")}), frozenset({("staff_id", "2")})
+DRAW = frozenset({("id", DRAWN)})
+
+
+def test_what_is_known_of_rows_keeps_them_apart() -> None:
+    """A look at one member of staff sees no change of another's, and their rows don't meet."""
+    look = Footprint(reads=(Look(READ, {"appointment": ONE}),), quiet=True)
+    for values, seen in ((ONE, True), (TWO, False), (frozenset(), True)):
+        change = Change("appointment", frozenset({ALL}), values)
+        assert commute(look, Footprint(publishes=(change,), last=True)) != seen
+        mine, theirs = Lock("row", "staff", UPDATE, ONE), Lock("row", "staff", UPDATE, values)
+        assert (
+            commute(Footprint(asks=frozenset({mine})), Footprint(asks=frozenset({theirs}))) != seen
+        )
+
+
+def test_numbers_that_are_drawn_differ() -> None:
+    """Two rows that draw their ids have different ones; which is which may matter, or may not."""
+    assert distinct(DRAW, DRAW)
+    assert not distinct(DRAW, frozenset({("id", "1")}))
+    assert not distinct(DRAW, ONE)
+    assert not commute(lock("draw", "staff", 1), lock("draw", "staff", 0))
+    assert commute(lock("draw", "staff", 0), lock("draw", "staff", 0))
+
+
+def test_an_advisory_lock_is_its_key() -> None:
+    """Two keys are two locks; one that isn't known may be any."""
+    keys = [
+        Footprint(asks=frozenset({Lock("advisory", key)})) for key in ("(1,)", "(2,)", "(1, 2)", "")
+    ]
+    one, other, pair, unknown = keys
+    assert commute(one, other)
+    assert commute(one, pair)
+    assert not commute(one, one)
+    assert not any(commute(unknown, each) for each in keys)
 
 
 def test_an_answer_does_not_commute_with_a_question() -> None:
@@ -402,14 +447,14 @@ def test_what_goes_on_has_looked(read: Recogniser, level: str, *, in_transaction
     look = Turn(1, Unit([], "query"), "statement", "", client=0, isolation=level)
     look.in_transaction = in_transaction
     look.statement = read("INSERT INTO claim (id) SELECT id FROM service")
-    commit = Footprint(publishes=(("service", frozenset({ALL})),))
+    commit = Footprint(publishes=(Change("service", frozenset({ALL})),))
     first = ledger.footprint(look, (), may_fail=False)
     ledger.note(look)
     rest = ledger.footprint(look.rest(), (), may_fail=False)
 
     assert not independent(first, commit)
     assert independent(rest, commit)
-    assert not independent(rest, Footprint(lets_go=frozenset({("write", "claim", 0)})))
+    assert not independent(rest, Footprint(lets_go=frozenset({Lock("write", "claim")})))
     assert bool(rest.publishes) == (not in_transaction)
     assert rest.last == (not in_transaction)
     # Functions and triggers look again.

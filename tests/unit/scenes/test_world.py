@@ -32,6 +32,7 @@ def test_names_and_requests_are_there_once() -> None:
             str(pair.scene.existing),
             pair.scene.cancelled,
             str(pair.scene.keys),
+            pair.scene.apart,
         )
         for pair in WORLD.values()
     ]
@@ -90,6 +91,6 @@ def test_an_unknown_shape_is_answered_with_what_is_like_it() -> None:
     """A typing error shows the way out."""
     with pytest.raises(BadExperiment, match="same_slot"):
         find_shape("same_slt", 2)
-    with pytest.raises(BadExperiment, match="2 clients, not 3"):
-        find_shape("a cancel, twice", 3)
+    with pytest.raises(BadExperiment, match="2 requests, too many for 1"):
+        find_shape("a cancel, twice", 1)
     assert find_shape("a cancel, twice", 2).scene(2).existing == [Place(0, QUIET)]

@@ -1,0 +1,322 @@
+"""Which rows a statement is about: the values that it wants or gives, column by column.
+
+Two statements with `staff_id = 1` and `staff_id = 2` do not touch each other, though both touch the
+table, and two advisory locks with different keys are two locks. What a statement says of its rows
+is read off its text by a parser for SQL. Only what is certain counts: a column of a plain type that
+equals a constant, wherever a table is named and in every condition that has to hold; anything else
+says nothing, and then the rows may be any.
+
+Keys of advisory locks are worked out by the server, which is asked for the arguments alone.
+
+PostgreSQL's catalogue says which columns there are, and which of them indexes keep apart.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psycopg
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+# What can't be parsed says nothing; nobody has to be told.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+NULL = "null"
+_PLAIN = {"int2", "int4", "int8", "uuid", "text", "varchar"}
+_SCOPES = (exp.Select, exp.Update, exp.Delete, exp.Insert)
+
+Values = dict[str, str]
+"""What columns equal."""
+Items = frozenset[tuple[str, str]]
+"""The same, as a set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """What is known of a statement's rows.
+
+    Attributes:
+        looks: For each table that it names to read it, what all rows that it may see have.
+        writes: For each table that it writes, what all rows have that it adds, changes or removes;
+            before and after.
+        locks: The keys of the advisory locks that it names; None where they aren't known.
+    """
+
+    looks: Mapping[str, Values] = field(default_factory=dict)
+    writes: Mapping[str, Values] = field(default_factory=dict)
+    locks: frozenset[str] | None = None
+
+
+UNKNOWN = Keyed()
+
+
+class Keys:
+    """Reads statements, knowing the database they are sent to.
+
+    Args:
+        connection: To the database, in autocommit, once its schema stands.
+        roots: For each table, the name that it goes by.
+    """
+
+    def __init__(self, connection: psycopg.Connection, roots: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._roots = roots
+        self._types: dict[str, dict[str, str]] = {}
+        self._drawn: set[tuple[str, str]] = set()
+        for table, column, kind, drawn in connection.execute(_COLUMNS):
+            self._types.setdefault(roots.get(table, table), {})[column] = kind
+            if drawn:
+                self._drawn.add((roots.get(table, table), column))
+        self._indexes: dict[str, list[frozenset[str]]] = {}
+        for table, columns in connection.execute(_INDEXES):
+            self._indexes.setdefault(roots.get(table, table), []).append(frozenset(columns))
+        self._known: dict[str, Keyed] = {}
+
+    def of(self, sql: str) -> Keyed:
+        """Return what is known of a statement's rows, given its text with its parameters in it."""
+        found = self._known.get(sql)
+        if found is None:
+            found = self._known[sql] = self._read(sql)
+        return found
+
+    def entries(self, table: str, values: Values) -> Iterator[tuple[str, Items]]:
+        """Yield what a write puts into indexes that keep rows apart, as far as that is known.
+
+        Args:
+            table: The table that is written.
+            values: What all rows have that are written.
+
+        Yields:
+            A name for each index, and the values there; two entries of one index may be in each
+            other's way unless these differ.
+        """
+        for number, columns in enumerate(self._indexes.get(table, ())):
+            known = {column: value for column, value in values.items() if column in columns}
+            if NULL not in known.values():
+                yield f"{table} {number}", frozenset(known.items())
+
+    def _read(self, sql: str) -> Keyed:
+        try:
+            parsed = [each for each in sqlglot.parse(sql, read="postgres") if each is not None]
+        except (SqlglotError, RecursionError):
+            return UNKNOWN
+        if len(parsed) != 1 or parsed[0].find(exp.Command, exp.Merge):
+            return UNKNOWN
+        statement = parsed[0]
+        looks: dict[str, Values] = {}
+        writes: dict[str, Values] = {}
+        for node in statement.find_all(exp.Table):
+            table = self._roots.get(node.name.lower())
+            if table is None:
+                continue
+            scope = node.find_ancestor(*_SCOPES)
+            target = _target(scope)
+            if isinstance(scope, exp.Insert) and target is node:
+                _meet(writes, table, self._given(scope, table))
+            elif target is node:
+                _meet(writes, table, self._changed(scope, node, table))
+                _meet(looks, table, self._wanted(scope, node, table))
+            else:
+                _meet(looks, table, self._wanted(scope, node, table))
+        return Keyed(looks, writes, self._locks(statement))
+
+    def _wanted(self, scope: exp.Expr | None, node: exp.Table, table: str) -> Values:
+        """What all rows have that are seen where a table is named."""
+        if scope is None:
+            return {}
+        conditions = [scope.args["where"].this] if scope.args.get("where") else []
+        joined = node.find_ancestor(exp.Join, *_SCOPES)
+        if isinstance(joined, exp.Join) and joined.this is node and joined.args.get("on"):
+            conditions.append(joined.args["on"])
+        alone = len(list(_sources(scope))) == 1
+        found: Values = {}
+        for condition in conditions:
+            for term in _terms(condition):
+                if not isinstance(term, exp.EQ):
+                    continue
+                for column, value in ((term.left, term.right), (term.right, term.left)):
+                    if isinstance(column, exp.Column) and _is_of(column, node, alone=alone):
+                        self._add(found, table, column.name.lower(), value)
+        return found
+
+    def _changed(self, scope: exp.Expr | None, node: exp.Table, table: str) -> Values:
+        """What all rows have that are changed or removed, before and after."""
+        found = self._wanted(scope, node, table)
+        if not isinstance(scope, exp.Update):
+            return found
+        given: Values = {}
+        for assignment in scope.expressions:
+            if not isinstance(assignment, exp.EQ) or not isinstance(assignment.this, exp.Column):
+                return {}
+            column = assignment.this.name.lower()
+            given[column] = ""
+            self._add(given, table, column, assignment.expression)
+        return {name: value for name, value in found.items() if given.get(name, value) == value}
+
+    def _given(self, scope: exp.Insert, table: str) -> Values:
+        """What all rows have that are inserted."""
+        conflict = scope.args.get("conflict")
+        if not isinstance(scope.this, exp.Schema) or (conflict and conflict.expressions):
+            return {}
+        columns = [column.name.lower() for column in scope.this.expressions]
+        source = scope.expression
+        rows: Sequence[Sequence[exp.Expr]] = []
+        if isinstance(source, exp.Values):
+            rows = [row.expressions for row in source.expressions]
+        elif isinstance(source, exp.Select):
+            rows = [source.expressions]
+        made: list[Values] = []
+        for row in rows:
+            if len(row) != len(columns):
+                return {}
+            given: Values = {
+                column: DRAWN for of, column in self._drawn if of == table and column not in columns
+            }
+            for column, value in zip(columns, row, strict=True):
+                self._add(given, table, column, value)
+            made.append(given)
+        return _common(made)
+
+    def _add(self, found: Values, table: str, column: str, value: exp.Expr) -> None:
+        """Note what a column equals, where that is certain."""
+        kind = self._types.get(table, {}).get(column)
+        constant = _constant(value)
+        if isinstance(constant, exp.Null) and kind is not None:
+            found[column] = NULL
+        elif isinstance(constant, exp.Literal) and kind in _PLAIN:
+            plain = _plain(constant.name, kind)
+            if plain is not None:
+                found[column] = plain
+
+    def _locks(self, statement: exp.Expr) -> frozenset[str] | None:
+        """The keys of the advisory locks that are asked for or given back."""
+        found: set[str] = set()
+        for call in statement.find_all(exp.Anonymous):
+            if "advisory" not in call.name.lower():
+                continue
+            select = call.find_ancestor(exp.Select)
+            if select is None or not call.expressions or any(select.find_all(exp.Table)):
+                return None
+            asked = exp.Select(expressions=[each.copy() for each in call.expressions])
+            for part in ("from_", "from", "where", "joins"):
+                if select.args.get(part):
+                    asked.set(part, select.args[part])
+            try:
+                rows = self._connection.execute(asked.sql("postgres").encode()).fetchall()
+            except psycopg.Error:
+                return None
+            found |= {str(row) for row in rows}
+        return frozenset(found)
+
+
+DRAWN = "drawn"
+"""Stands for a number that is drawn from the column's own sequence: another one each time."""
+
+_COLUMNS = """
+    SELECT lower(relname), attname, CASE WHEN collisdeterministic IS NOT FALSE THEN typname END,
+           attidentity <> '' OR coalesce(pg_get_expr(adbin, adrelid) LIKE '%nextval(%', false)
+      FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+      JOIN pg_type ON pg_type.oid = atttypid
+      LEFT JOIN pg_collation ON pg_collation.oid = attcollation
+      LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+     WHERE relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped
+       AND relnamespace::regnamespace::text NOT IN
+           ('pg_catalog', 'information_schema', 'pg_toast', 'beginning')
+"""
+# Of an exclusion constraint those columns that have to be equal.
+_INDEXES = """
+    SELECT lower(relname), array(
+               SELECT attname::text FROM unnest(indkey::integer[]) WITH ORDINALITY AS k (attnum, n)
+                 JOIN pg_attribute USING (attnum)
+                WHERE attrelid = indrelid AND n <= indnkeyatts
+                  AND (indisunique AND conexclop IS NULL
+                       OR (SELECT oprname FROM pg_operator WHERE oid = conexclop[n]) = '='))
+      FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+      LEFT JOIN pg_constraint ON conindid = indexrelid AND contype IN ('p', 'u', 'x')
+     WHERE (indisunique OR indisexclusion) AND relnamespace::regnamespace::text NOT IN
+           ('pg_catalog', 'information_schema', 'pg_toast', 'beginning')
+"""
+
+
+def distinct(one: Items, other: Items) -> bool:
+    """Whether no row can have both: a column equals different values."""
+    values = dict(other)
+    return any(column in values and _differ(value, values[column]) for column, value in one)
+
+
+def _differ(one: str, other: str) -> bool:
+    return one == other if DRAWN in (one, other) else one != other
+
+
+def _meet(found: dict[str, Values], table: str, values: Values) -> None:
+    """Take account of another place where a table is named: what both have in common remains."""
+    found[table] = _common([found[table], values]) if table in found else values
+
+
+def _common(values: Sequence[Values]) -> Values:
+    first, *others = values or [{}]
+    return {
+        column: value
+        for column, value in first.items()
+        if all(other.get(column) == value for other in others)
+    }
+
+
+def _target(scope: exp.Expr | None) -> exp.Expr | None:
+    """The table that a statement writes."""
+    if not isinstance(scope, exp.Update | exp.Delete | exp.Insert):
+        return None
+    named: exp.Expr = scope.this
+    return named.this if isinstance(named, exp.Schema) else named
+
+
+def _sources(scope: exp.Expr) -> Iterator[exp.Expr]:
+    """What rows come from."""
+    if isinstance(scope, exp.Update | exp.Delete):
+        yield scope.this
+        yield from scope.args.get("using") or []
+    came_from = scope.args.get("from_") or scope.args.get("from")
+    if came_from is not None:
+        yield came_from.this
+    for join in scope.args.get("joins") or []:
+        yield join.this
+    yield from scope.args.get("laterals") or []
+
+
+def _terms(condition: exp.Expr) -> Iterator[exp.Expr]:
+    """The conditions that all have to hold."""
+    condition = condition.unnest()
+    if isinstance(condition, exp.And):
+        yield from _terms(condition.left)
+        yield from _terms(condition.right)
+    else:
+        yield condition
+
+
+def _is_of(column: exp.Column, node: exp.Table, *, alone: bool) -> bool:
+    return column.table == node.alias_or_name if column.table else alone
+
+
+def _constant(value: exp.Expr) -> exp.Expr:
+    """A value without the types that it is cast to."""
+    while isinstance(value, exp.Cast | exp.Paren):
+        value = value.this
+    return value
+
+
+def _plain(text: str, kind: str) -> str | None:
+    """A value in the one way in which it is written; None where it isn't one of that type."""
+    try:
+        if kind.startswith("int"):
+            return str(int(text))
+        return str(uuid.UUID(text)) if kind == "uuid" else f"'{text}'"
+    except ValueError:
+        return None

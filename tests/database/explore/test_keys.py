@@ -1,0 +1,196 @@
+"""What is known of the rows of a statement, and that the reduced search may rely on it."""
+
+from __future__ import annotations
+
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from experiments.explore import Program, explore_program
+from experiments.explore.pairs import explore_pairs
+from experiments.judge.invariants import Invariant
+from experiments.server.connection import connect
+from experiments.sql.keys import DRAWN, NULL, Keys, distinct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Engine
+
+    from experiments.server.database import Database
+
+TABLES = """
+    CREATE TABLE staff (id int PRIMARY KEY, name text COLLATE "C");
+    CREATE TABLE slot (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, staff_id int, note text,
+                       UNIQUE (staff_id, note));
+    INSERT INTO staff VALUES (1, 'a'), (2, 'b');
+    INSERT INTO slot (staff_id, note) VALUES (1, 'x'), (2, 'x')
+"""
+
+
+@pytest.fixture(scope="module")
+def keys(database: Database) -> Iterator[Keys]:
+    """What reads statements about two tables."""
+    with connect(database.url) as connection:
+        connection.execute(TABLES.encode())
+        yield Keys(connection, {"staff": "staff", "slot": "slot"})
+
+
+@pytest.mark.parametrize(
+    ("sql", "looks"),
+    [
+        ("SELECT FROM slot WHERE staff_id = 1::integer AND note > 'x'", {"staff_id": "1"}),
+        ("SELECT FROM slot WHERE (1 = slot.staff_id)", {"staff_id": "1"}),
+        ("SELECT FROM slot AS s JOIN staff ON s.staff_id = 2", {}),
+        ("SELECT FROM staff JOIN slot AS s ON s.staff_id = 2", {"staff_id": "2"}),
+        ("SELECT FROM slot WHERE staff_id = 1 OR note = 'x'", {}),
+        ("SELECT FROM slot WHERE NOT staff_id = 1", {}),
+        ("SELECT FROM slot WHERE staff_id = (SELECT 1)", {}),
+        ("SELECT FROM slot WHERE staff_id + 1 = 1", {}),
+        ("SELECT FROM slot WHERE staff_id = 1 UNION SELECT FROM slot WHERE staff_id = 2", {}),
+        ("SELECT FROM slot s, slot t WHERE s.staff_id = 1", {}),
+        ("SELECT FROM slot, staff WHERE staff_id = 1", {}),
+        ("WITH s AS (SELECT FROM slot WHERE staff_id = 1) SELECT FROM s", {"staff_id": "1"}),
+        ("SELECT FROM slot WHERE staff_id = 01", {"staff_id": "1"}),
+        ("SELECT FROM slot WHERE note = 'it''s'", {"note": "'it's'"}),
+        ("SELECT FROM slot WHERE staff_id = 1 = true", {}),
+        ("SELECT FROM slot WHERE staff_id = 1 -- not\n OR note = 'x'", {}),
+        ("nonsense", {}),
+    ],
+)
+def test_only_what_is_certain_narrows_a_look(keys: Keys, sql: str, looks: dict[str, str]) -> None:
+    """A column that equals a constant, in every condition and wherever the table is named."""
+    assert keys.of(sql).looks.get("slot", {}) == looks
+
+
+@pytest.mark.parametrize(
+    ("sql", "writes"),
+    [
+        ("INSERT INTO slot (staff_id, note) VALUES (1, NULL)", {"staff_id": "1", "note": NULL}),
+        ("INSERT INTO slot (staff_id) VALUES (1), (1)", {"staff_id": "1"}),
+        ("INSERT INTO slot (staff_id) VALUES (1), (2)", {}),
+        ("INSERT INTO slot (staff_id) SELECT 1 WHERE EXISTS (SELECT)", {"staff_id": "1"}),
+        ("UPDATE slot SET note = 'y' WHERE staff_id = 1 AND note = 'x'", {"staff_id": "1"}),
+        ("UPDATE slot SET staff_id = 2 WHERE staff_id = 1 AND id = 5", {"id": "5"}),
+        ("UPDATE slot SET (note, staff_id) = ('y', 2) WHERE staff_id = 1", {}),
+        ("DELETE FROM slot USING staff WHERE slot.staff_id = 1", {"staff_id": "1"}),
+        ("INSERT INTO slot VALUES (1, 1, 'x')", {}),
+        (
+            "INSERT INTO slot (staff_id) VALUES (1) ON CONFLICT (id) DO UPDATE SET staff_id = 2",
+            {},
+        ),
+    ],
+)
+def test_a_write_is_narrowed_before_and_after(keys: Keys, sql: str, writes: dict[str, str]) -> None:
+    """What all its rows have that come, change or go; what an UPDATE sets is not known before."""
+    found = {name: value for name, value in keys.of(sql).writes["slot"].items() if value != DRAWN}
+    assert found == writes
+
+
+def test_rows_that_differ_may_meet_in_an_index(keys: Keys) -> None:
+    """An index keeps apart what is alike in its own columns, whatever else differs."""
+    one, other, third = (
+        keys.of(f"INSERT INTO slot (staff_id, note) VALUES {values}").writes["slot"]
+        for values in ("(1, 'x')", "(2, 'x')", "(1, NULL)")
+    )
+    entries = [dict(keys.entries("slot", values)) for values in (one, other, third)]
+    assert all(distinct(mine, entries[1][index]) for index, mine in entries[0].items())
+    assert not all(distinct(mine, mine) for mine in entries[0].values())
+    assert entries[2].keys() < entries[0].keys()  # null equals nothing
+
+
+@pytest.mark.parametrize(
+    ("sql", "locks"),
+    [
+        ("SELECT pg_advisory_xact_lock(7, unnest('{1,2}'::int[]))", {"(7, 1)", "(7, 2)"}),
+        ("SELECT bool_and(pg_try_advisory_lock(n)) FROM unnest('{3}'::int[]) AS n", {"(3,)"}),
+        ("SELECT pg_advisory_xact_lock(1 + 1), 5", {"(2,)"}),
+        ("SELECT pg_advisory_xact_lock(id) FROM staff", None),
+        ("SELECT pg_advisory_unlock_all()", None),
+        ("SELECT pg_advisory_xact_lock(1 / 0)", None),
+    ],
+)
+def test_an_advisory_locks_key_is_worked_out(keys: Keys, sql: str, locks: set[str] | None) -> None:
+    """By the server; what depends on rows is not known."""
+    assert keys.of(sql).locks == locks
+
+
+def test_two_who_never_meet_have_one_schedule() -> None:
+    """Nothing of one depends on the other: say so, and count it."""
+    seen = explore_pairs(
+        "advisory", pairs=["visits of 0 and 1", "two visits of 0, 0 minutes apart"]
+    )
+    assert seen.complete
+    assert seen.apart == 1
+    assert "one each where nothing depends on the other (1)" in seen.words
+
+
+STATEMENTS = (
+    "SELECT count(*) FROM slot WHERE staff_id = {staff}",
+    "SELECT count(*) FROM slot",
+    "SELECT note FROM slot WHERE id = {staff}",
+    "UPDATE slot SET note = note || '{client}' WHERE id = {staff}",
+    "UPDATE slot SET staff_id = {staff} WHERE note = 'x{other}'",
+    "INSERT INTO slot (staff_id, note) VALUES ({staff}, 'x{other}') ON CONFLICT DO NOTHING",
+    """INSERT INTO slot (staff_id, note) SELECT {staff}, '{client}'
+        WHERE NOT EXISTS (SELECT FROM slot WHERE staff_id = {staff} AND note = 'x{other}')""",
+    "DELETE FROM slot WHERE staff_id = {staff} AND note = 'x'",
+    "SELECT pg_advisory_xact_lock({staff})",
+    "SELECT pg_try_advisory_xact_lock({other})",
+    "SELECT id FROM staff WHERE id = {staff} FOR UPDATE",
+    "UPDATE staff SET name = name || '{client}' WHERE id = {other}",
+)
+LEVELS = ("READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
+
+
+STORED = """
+    SELECT (SELECT string_agg(concat(id, staff_id, note), ',' ORDER BY id) FROM slot),
+           (SELECT string_agg(concat(id, name), ',' ORDER BY id) FROM staff)
+"""
+
+
+def _drawn(source: Random, clients: int) -> list[Callable[[Engine], list[object]]]:
+    """A little program: what each client sends in a transaction, and whether it commits."""
+    level = source.choice(LEVELS)
+    works: list[Callable[[Engine], list[object]]] = []
+    for client in range(clients):
+        statements = [
+            source.choice(STATEMENTS).format(
+                client="pq"[client % 2], staff=source.choice((1, 2)), other=source.choice((1, 2))
+            )
+            for _ in range(source.choice((1, 2, 2, 3)))
+        ]
+        works.append(partial(_sent, level, statements, source.random() < 0.8))
+    return works
+
+
+def _sent(level: str, statements: list[str], commits: bool, engine: Engine) -> list[object]:
+    """Send statements in a transaction; return what they were answered."""
+    told: list[object] = []
+    with engine.connect().execution_options(isolation_level=level) as connection:
+        try:
+            for statement in statements:
+                answer = connection.execute(text(statement))
+                told.append(sorted(map(str, answer)) if answer.returns_rows else answer.rowcount)
+        except DBAPIError as error:
+            connection.rollback()
+            return [*told, getattr(error.orig, "sqlstate", "")]
+        connection.commit() if commits else connection.rollback()
+    return told
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_programs_come_to_the_same(fresh: Database, seed: int) -> None:
+    """The reduced search reaches every outcome that the exhaustive one reaches, and no other."""
+    works = _drawn(Random(seed), 2)
+    program = Program(works, TABLES, [Invariant("stored", STORED, lambda *_: "")])
+    outcomes = []
+    for search in ("exhaustive", "reduced"):
+        result = explore_program(program, search=search, on=fresh.clear())  # type: ignore[arg-type]
+        assert result.complete
+        outcomes.append(set(result.outcomes))
+    assert outcomes[0] == outcomes[1]
