@@ -1,7 +1,8 @@
 """The proof over the world of pairs: every strategy, every pair of requests, every order.
 
 `explore_pairs` plays a strategy; here several are played one after the other, and what that rests
-on is said beside the verdict.
+on is said beside the verdict. A few scenes of three requests stand beside the pairs, for what two
+can't show; they have more orders than time, so each is left after a number of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pandas as pd
 from booking_core.errors import UnsupportedServer
 from experiments.explore.pairs import Explored, explore_pairs
 from experiments.scenes.parameters import check_words
-from experiments.scenes.world import DIMENSIONS, WORLD
+from experiments.scenes.world import DIMENSIONS, TRIPLES, WORLD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +32,15 @@ class Worlds:
         explored: One for each strategy.
         controls: One for each exhibit, up to the first pair that breaks it.
         skipped: Why a strategy could not be explored on this server, by name.
+        what: What is asked at once, in words.
+        whole: Whether every order is to have been played.
     """
 
     explored: list[Explored]
     controls: list[Explored]
     skipped: dict[str, str]
+    what: str = "pair of requests"
+    whole: bool = True
 
     def table(self) -> pd.DataFrame:
         """Return one row a strategy, the controls last."""
@@ -43,7 +48,7 @@ class Worlds:
             [
                 {
                     "strategy": each.strategy + (" (control)" if each in self.controls else ""),
-                    "pairs": len(each.results),
+                    "played": len(each.results),
                     "stand for": each.alike,
                     "schedules": each.schedules,
                     "complete": "yes" if each.complete else "no",
@@ -62,11 +67,15 @@ class Worlds:
         broken = [each for each in self.explored if not each.holds]
         schedules = sum(each.schedules for each in self.explored)
         pairs = sum(len(each.results) for each in self.explored)
+        apart = sum(each.apart for each in self.explored)
         verdicts.add(
-            "No pair of requests breaks a strategy, in any order of their statements",
+            f"No {self.what} breaks a strategy, in any order of their statements"
+            if self.whole
+            else f"No {self.what} breaks a strategy, in the orders that were played",
             held=not broken and bool(self.explored),
             evidence="; ".join(f"{each.strategy}: {each.broken[0].shape}" for each in broken)
-            or f"{pairs:,} pairs, {schedules:,} schedules, {len(self.explored)} under test",
+            or f"{pairs:,} played, {schedules:,} schedules, {len(self.explored)} under test;"
+            f" in {apart:,} nothing depends on the other",
         )
         unfinished = [
             f"{each.strategy}: {result.shape}"
@@ -74,15 +83,16 @@ class Worlds:
             for result in each.results
             if not result.complete
         ]
-        verdicts.add(
-            "Every pair was played to its end, one schedule of each kind",
-            held=not unfinished,
-            evidence="; ".join(unfinished[:3]) or f"{pairs:,} pairs",
-        )
+        if self.whole:
+            verdicts.add(
+                f"Every {self.what} was played to its end, one schedule of each kind",
+                held=not unfinished,
+                evidence="; ".join(unfinished[:3]) or f"{pairs:,} played",
+            )
         if self.controls:
             missed = [each.strategy for each in self.controls if each.holds]
             verdicts.add(
-                "A pair of requests refutes every control",
+                f"A {self.what} refutes every control",
                 held=not missed,
                 evidence=", ".join(missed)
                 or f"{len(self.controls)} of {len(self.controls)} refuted",
@@ -120,3 +130,31 @@ def gather_pairs(
         explore_pairs(exhibit, stop_at_first=True, progress=progress) for exhibit in exhibits
     ]
     return Worlds(explored, controls, skipped)
+
+
+def gather_triples(
+    strategies: Sequence[str | Strategy],
+    exhibits: Sequence[str | Strategy] = (),
+    *,
+    limit: int,
+    progress: bool = True,
+) -> Worlds:
+    """Play the scenes of three requests under several strategies.
+
+    Args:
+        strategies: Those under test.
+        exhibits: The controls, which two requests don't break.
+        limit: Schedules after which a scene is left.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        UnknownStrategy: There is no such strategy.
+    """
+    explored = [
+        explore_pairs(each, pairs=TRIPLES, limit=limit, progress=progress) for each in strategies
+    ]
+    controls = [
+        explore_pairs(each, pairs=TRIPLES, stop_at_first=True, progress=progress)
+        for each in exhibits
+    ]
+    return Worlds(explored, controls, {}, "scene of three requests", whole=False)

@@ -38,6 +38,15 @@ HIDDEN: dict[str, type[Exhibit]] = {
         *EXHIBITS_OF_ONE_STATEMENT,
     )
 }
+# Two clients can't show these to be broken; or not before time is a step.
+_NOT_BY_TWO = (
+    "queue_too_long",
+    "lost_isolation",
+    "count_and_moves_for_version",
+    "swallowed_timeout",
+)
+PAIRWISE = {name: exhibit for name, exhibit in HIDDEN.items() if name not in _NOT_BY_TWO}
+"""Those that a pair of requests refutes."""
 ALL: dict[str, type[Strategy]] = {**STRATEGIES, **EXHIBITS, **HIDDEN, **ODD}
 
 
