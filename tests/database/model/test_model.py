@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -29,17 +28,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-every_strategy = pytest.mark.parametrize("make", STRATEGIES.values(), ids=list(STRATEGIES))
+every_strategy = pytest.mark.parametrize(
+    "make", STRATEGIES.values(), ids=list(STRATEGIES), scope="module"
+)
+
+
+@pytest.fixture(scope="module")
+def calendars(make: type[Strategy]) -> Iterator[Calendars]:
+    """Give a salon, made once for the strategy."""
+    with Calendars(make(), PRACTICE) as calendars:
+        yield calendars
 
 
 @pytest.fixture
-def visitor(make: type[Strategy]) -> Iterator[Visitor]:
-    """Give a client of an empty salon, made for the strategy."""
-    with ExitStack() as opened:
-        strategy = make()
-        calendars = opened.enter_context(Calendars(strategy, PRACTICE))
-        calendars.empty()
-        yield opened.enter_context(Visitor(calendars, strategy, iter(range(10_000))))
+def visitor(make: type[Strategy], calendars: Calendars) -> Iterator[Visitor]:
+    """Give a client of the salon, which is empty."""
+    calendars.empty()
+    with Visitor(calendars, make(), iter(range(10_000))) as visitor:
+        yield visitor
 
 
 @every_strategy
@@ -79,7 +85,10 @@ def test_neighbours_make_others_start_again_only_where_the_strategy_says_so(
 
 
 @pytest.mark.parametrize(
-    "make", [STRATEGIES["serializable"], STRATEGIES["version"]], ids=["serializable", "version"]
+    "make",
+    [STRATEGIES["serializable"], STRATEGIES["version"]],
+    ids=["serializable", "version"],
+    scope="module",
 )
 def test_who_is_overtaken_starts_again(visitor: Visitor) -> None:
     """`neighbours_retry` of those who wait for nobody: a booking in between costs a second look."""
