@@ -54,10 +54,13 @@ def test_a_sound_strategy_keeps_every_property_in_every_shape(strategy: type[Str
 def test_an_exhibit_is_caught_in_the_shape_that_it_names(
     exhibit: type[Exhibit], database: Database
 ) -> None:
-    """The instrument finds the fault that the docstring names."""
+    """The instrument finds the fault that the docstring names, in one of three rounds."""
     clients, shape = exhibit.breaks_with, exhibit.breaks_in
-    result = race(exhibit, clients=clients, rounds=3, shape=shape, on=database.clear())
-    assert result.summary()[exhibit.fault] > 0
+    rounds = (
+        race(exhibit, clients=clients, rounds=1, shape=shape, seed=seed, on=database.clear())
+        for seed in range(3)
+    )
+    assert any(each.summary()[exhibit.fault] for each in rounds)
 
 
 def test_the_easiest_shape_does_not_catch_a_key_of_the_start(database: Database) -> None:
