@@ -100,7 +100,10 @@ class EmbeddedServer:
         settings: What it was started with.
         url: Its maintenance database, `postgres`.
         version: What it is, as PostgreSQL's `server_version_num`: 180006 is 18.6.
+        prepared: A database that a fresh one may be a copy of: nobody else uses this server.
     """
+
+    prepared = "template1"
 
     def __init__(self, settings: ServerSettings | None = None) -> None:
         """Start a server; it accepts connections when this returns.
@@ -177,7 +180,8 @@ class EmbeddedServer:
         (data / "pg_hba.conf").write_text("local all all peer map=owner\n")
         (data / "pg_ident.conf").write_text(f'owner "{self._login}" {ROLE}\n')
         self._await_ready(self._run(binaries / "postgres", "-D", data), data / "postmaster.pid")
-        with connect(self.url) as connection:
+        with connect(self.url.set(database=self.prepared)) as connection:
+            connection.execute("CREATE EXTENSION btree_gist")
             return connection.info.server_version
 
     def _reachable_binaries(self) -> Path:

@@ -49,19 +49,22 @@ class Server:
         url: Its maintenance database, the password included: never print it unmasked.
         version: Its version, as PostgreSQL's `server_version_num`: 150018 is 15.18.
         description: One line for a report's footer.
+        prepared: A database on it that a fresh one may be a copy of; empty where there is none.
     """
 
     url: sqlalchemy.URL = dataclasses.field(repr=False)
     version: int
     description: str
+    prepared: str = ""
 
     @classmethod
-    def at(cls, url: sqlalchemy.URL, origin: str) -> Self:
+    def at(cls, url: sqlalchemy.URL, origin: str, prepared: str = "") -> Self:
         """Reach a server and see whether it will do.
 
         Args:
             url: Its maintenance database.
             origin: Where it came from, for the description.
+            prepared: A database on it that a fresh one may be a copy of.
 
         Raises:
             ServerError: It can't be reached, or is too old.
@@ -80,7 +83,8 @@ class Server:
                 " 'synchronous_commit=' || current_setting('synchronous_commit'),"
                 " 'max_connections=' || current_setting('max_connections')"
             )
-        return cls(url, version, ", ".join([f"PostgreSQL {number}", origin, *settings]))
+        described = ", ".join([f"PostgreSQL {number}", origin, *settings])
+        return cls(url, version, described, prepared)
 
 
 def fresh_database(on: Server | EmbeddedServer | None = None) -> Database:
@@ -93,7 +97,7 @@ def fresh_database(on: Server | EmbeddedServer | None = None) -> Database:
         ServerError: There is no usable server, or it won't let us create databases.
     """
     on = on or server()
-    return Database(on.url, on.version)
+    return Database(on.url, on.version, on.prepared)
 
 
 @contextlib.contextmanager
@@ -131,11 +135,11 @@ def _find_server() -> Server:
     if address := os.environ.get(EXTERNAL):
         found = external_server(address)
     elif passed_on := _passed_on_url():
-        found = Server.at(passed_on, "embedded")
+        found = Server.at(passed_on, "embedded", EmbeddedServer.prepared)
     else:
         embedded = EmbeddedServer()
         os.environ[PASSED_ON] = embedded.url.render_as_string()
-        found = Server.at(embedded.url, "embedded")
+        found = Server.at(embedded.url, "embedded", embedded.prepared)
     sweep(found.url)
     return found
 

@@ -1,6 +1,6 @@
 """PostgreSQL's own isolationtester confirms what the explorer found."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -21,7 +21,7 @@ from experiments.schedules.spec import (
     to_spec,
 )
 from experiments.schedules.transcript import chosen
-from experiments.server.postgres import Database, fresh_database
+from experiments.server.postgres import Database
 
 try:
     find_tester()
@@ -55,28 +55,37 @@ EXHIBITS = [
 ]
 
 
-@cache
-def find(strategy: str, shape: str, clients: int) -> Counterexample:
-    """Return the first counterexample, of those in which no statement is held back."""
-    result = explore(strategy, shape=shape, clients=clients, stop_at_first=True, gates=False)
-    assert result.counterexample
-    return result.counterexample
+Empty = Callable[[], Database]
+Find = Callable[[str, str, int], Counterexample]
 
 
-@pytest.fixture
-def empty() -> Iterator[Database]:
-    """Give a test a database without tables."""
-    with fresh_database() as database:
-        yield database
+@pytest.fixture(scope="module")
+def find(database: Database) -> Find:
+    """Find the first counterexample, of those in which no statement is held back."""
+
+    @cache
+    def first(strategy: str, shape: str, clients: int) -> Counterexample:
+        result = explore(
+            strategy,
+            shape=shape,
+            clients=clients,
+            stop_at_first=True,
+            gates=False,
+            on=database.clear(),
+        )
+        assert result.counterexample
+        return result.counterexample
+
+    return first
 
 
 @pytest.mark.parametrize(("strategy", "shape", "clients"), EXHIBITS)
 def test_isolationtester_comes_to_the_same_rows(
-    empty: Database, strategy: str, shape: str, clients: int
+    empty: Empty, find: Find, strategy: str, shape: str, clients: int
 ) -> None:
     """What was found is the server's doing, not the explorer's, not Python's, not psycopg's."""
     found = find(strategy, shape, clients)
-    ran = run_spec(to_spec(found), empty)
+    ran = run_spec(to_spec(found), empty())
     waited = [
         f"T{step.client + 1}_{place}"
         for place, (_, step) in enumerate(chosen(found), 1)
@@ -87,27 +96,27 @@ def test_isolationtester_comes_to_the_same_rows(
     assert sorted(ran.waited) == sorted(waited), ran.output
 
 
-def test_a_step_that_waits_is_marked_with_the_one_that_lets_it_go_on() -> None:
+def test_a_step_that_waits_is_marked_with_the_one_that_lets_it_go_on(find: Find) -> None:
     """Otherwise the order of the two reports, and with it the output, would vary."""
     spec = to_spec(find("stale_snapshot", "same_slot", 2))
 
     assert "    T2_2(T1_5)\n" in spec
 
 
-def test_the_same_counterexample_gives_the_same_script() -> None:
+def test_the_same_counterexample_gives_the_same_script(empty: Empty, find: Find) -> None:
     """It can be kept in a repository and compared."""
     found = find("no_lock", "same_slot", 2)
 
     assert to_spec(found) == to_spec(Counterexample.from_json(found.to_json()))
-    assert to_spec(found) == to_spec(replay(found))
+    assert to_spec(found) == to_spec(replay(found, on=empty()))
 
 
-def test_what_the_strategy_needs_of_the_schema_is_in_the_script() -> None:
+def test_what_the_strategy_needs_of_the_schema_is_in_the_script(find: Find) -> None:
     """Without it another strategy would be tested."""
     assert "appointment_start" in to_spec(find("unique_start", "overlapping", 2))
 
 
-def test_a_brace_that_is_not_quoted_is_refused() -> None:
+def test_a_brace_that_is_not_quoted_is_refused(find: Find) -> None:
     """It would be taken for the end of the step."""
 
     class Braces(Strategy):
@@ -118,15 +127,16 @@ def test_a_brace_that_is_not_quoted_is_refused() -> None:
         to_spec(find("no_lock", "same_slot", 2), Braces())
 
 
-def test_a_script_that_is_wrong_is_an_error(empty: Database) -> None:
+def test_a_script_that_is_wrong_is_an_error(empty: Empty) -> None:
     """A tester that failed has not confirmed anything."""
     with pytest.raises(ScriptFailed):
-        run_spec("permutation nothing", empty)
+        run_spec("permutation nothing", empty())
 
 
-def test_the_benchmark_has_isolationtester_play_every_permutation(empty: Database) -> None:
+def test_the_benchmark_has_isolationtester_play_every_permutation(empty: Empty) -> None:
     """A comparison with fewer of them would flatter neither side."""
-    Stage(empty.engine(), find_strategy("no_lock"), SHAPES["same_slot"].scene(2))
-    output = run_spec(permutations_spec(2), empty).output
+    database = empty()
+    Stage(database.engine(), find_strategy("no_lock"), SHAPES["same_slot"].scene(2))
+    output = run_spec(permutations_spec(2), database).output
 
     assert output.count("starting permutation") == 20

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -16,11 +15,9 @@ from booking_core.strategies import STRATEGIES, Strategy
 from booking_core.strategies.transaction import BookingTransaction, do_nothing
 from experiments.bench.calendars import Calendars
 from experiments.cli.main import main
-from experiments.model.plans import Plan
 from experiments.model.proxy import Proxy
 from experiments.model.recording import hear_hold, record
 from experiments.model.scripts import locking_statement
-from experiments.model.trial import validate
 from experiments.model.visitor import PRACTICE, Visitor
 from experiments.race.race import race
 from experiments.server.connection import connect
@@ -29,17 +26,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-every_strategy = pytest.mark.parametrize("make", STRATEGIES.values(), ids=list(STRATEGIES))
+every_strategy = pytest.mark.parametrize(
+    "make", STRATEGIES.values(), ids=list(STRATEGIES), scope="module"
+)
+
+
+@pytest.fixture(scope="module")
+def calendars(make: type[Strategy]) -> Iterator[Calendars]:
+    """Give a salon, made once for the strategy."""
+    with Calendars(make(), PRACTICE) as calendars:
+        yield calendars
 
 
 @pytest.fixture
-def visitor(make: type[Strategy]) -> Iterator[Visitor]:
-    """Give a client of an empty salon, made for the strategy."""
-    with ExitStack() as opened:
-        strategy = make()
-        calendars = opened.enter_context(Calendars(strategy, PRACTICE))
-        calendars.empty()
-        yield opened.enter_context(Visitor(calendars, strategy, iter(range(10_000))))
+def visitor(make: type[Strategy], calendars: Calendars) -> Iterator[Visitor]:
+    """Give a client of the salon, which is empty."""
+    calendars.empty()
+    with Visitor(calendars, make(), iter(range(10_000))) as visitor:
+        yield visitor
 
 
 @every_strategy
@@ -79,7 +83,10 @@ def test_neighbours_make_others_start_again_only_where_the_strategy_says_so(
 
 
 @pytest.mark.parametrize(
-    "make", [STRATEGIES["serializable"], STRATEGIES["version"]], ids=["serializable", "version"]
+    "make",
+    [STRATEGIES["serializable"], STRATEGIES["version"]],
+    ids=["serializable", "version"],
+    scope="module",
 )
 def test_who_is_overtaken_starts_again(visitor: Visitor) -> None:
     """`neighbours_retry` of those who wait for nobody: a booking in between costs a second look."""
@@ -110,27 +117,6 @@ def test_a_slow_network_gives_the_server_s_answers() -> None:
         with connect(proxy.through(calendars.url)) as connection:
             rows = connection.execute("SELECT number FROM generate_series(1, 5000) AS number")
             assert list(range(1, 5001)) == [number for (number,) in rows]
-
-
-@pytest.mark.slow(
-    why="calibrates the machine and starts a crew twice; the notebook 06_capacity_model tries the"
-    " same with other cells, and its verdicts state the same"
-)
-def test_a_trial_has_every_cell_and_books_no_slot_twice() -> None:
-    """Simulated and measured side by side, half of the cells kept out of the fitting."""
-    plan = Plan(
-        strategies=["advisory", "version"], clients=(1, 3), delays_ms=(1,), holds_ms=(1,),
-        pools=(2,), workloads=("hot_slot",), few=3, many=3, slow_ms=1, seconds=0.1, answers=1,
-    )  # fmt: skip
-    trial = validate(plan)
-    assert 2 * len(plan.settings()) == len(trial.frame)
-    assert len(trial.frame) // 2 == trial.frame["held_out"].sum()
-    assert 0 == trial.double_bookings
-    assert (trial.frame["measured"] >= 0).all()  # none in so short a time, where it is busy
-    assert (trial.frame["simulated"] > 0).all()
-    assert len(trial.frame) == len(trial.table())
-    # The one-by-one cells have a partner each.
-    assert ["advisory", "version"] == sorted(trial.slow_factors()["strategy"])
 
 
 def test_the_command_predicts_from_a_saved_calibration(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ from experiments.show.verdicts import Verdict
 
 
 class Late(KeptApart):
-    """Sound for its first sixty transactions, and no lock at all from then on."""
+    """Sound for its first twenty transactions, and no lock at all from then on."""
 
     name = "late"
     asked = count()
 
     def guard(self, tx: BookingTransaction) -> None:
         """Lock, for a while."""
-        if next(self.asked) < 60:
+        if next(self.asked) < 20:
             super().guard(tx)
 
 

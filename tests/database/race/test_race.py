@@ -51,15 +51,22 @@ def test_a_sound_strategy_keeps_every_property_in_every_shape(strategy: type[Str
 
 
 @pytest.mark.parametrize("exhibit", QUICK_EXHIBITS, ids=lambda exhibit: exhibit.name)
-def test_an_exhibit_is_caught_in_the_shape_that_it_names(exhibit: type[Exhibit]) -> None:
-    """The instrument finds the fault that the docstring names."""
-    seen = race(exhibit, clients=exhibit.breaks_with, rounds=3, shape=exhibit.breaks_in).summary()
-    assert seen[exhibit.fault] > 0
+def test_an_exhibit_is_caught_in_the_shape_that_it_names(
+    exhibit: type[Exhibit], database: Database
+) -> None:
+    """The instrument finds the fault that the docstring names, in one of three rounds."""
+    clients, shape = exhibit.breaks_with, exhibit.breaks_in
+    rounds = (
+        race(exhibit, clients=clients, rounds=1, shape=shape, seed=seed, on=database.clear())
+        for seed in range(3)
+    )
+    assert any(each.summary()[exhibit.fault] for each in rounds)
 
 
-def test_the_easiest_shape_does_not_catch_a_key_of_the_start() -> None:
+def test_the_easiest_shape_does_not_catch_a_key_of_the_start(database: Database) -> None:
     """Twenty requests for one slot pass: that is why shapes vary."""
-    seen = race("key_of_start", clients=20, rounds=2, shape="same_slot").summary()
+    on = database.clear()
+    seen = race("key_of_start", clients=20, rounds=2, shape="same_slot", on=on).summary()
     assert (seen["booked"], seen["conflict"], seen["double_bookings"]) == (2, 38, 0)
 
 
