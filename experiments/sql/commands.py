@@ -25,8 +25,7 @@ UNKNOWN_LEVEL = "?"
 
 _QUIET = {"begin", "start", "savepoint", "release", "set", "show", "reset", "discard", "deallocate",
           "prepare", "close", "listen", "unlisten"}  # fmt: skip
-_ISOLATION = {"transaction_isolation", "default_transaction_isolation", "characteristics",
-              "set_config"}  # fmt: skip
+_ISOLATION = {"transaction_isolation", "default_transaction_isolation", "characteristics"}
 _UNLOCK = ["select", "pg_advisory_unlock_all", "(", ")"]
 
 Ends = Literal["", "commit", "rollback"]
@@ -130,9 +129,17 @@ def _level(words: list[str]) -> str:
             return UNKNOWN_LEVEL
         found = re.search(rf"isolation level ({'|'.join(LEVELS)})", text)
         return found[1].upper() if found else ""
-    if words[0] in ("reset", "discard") or _ISOLATION.intersection(words):
+    if words[0] in ("reset", "discard") or _ISOLATION.intersection(words) or _configures(words):
         return UNKNOWN_LEVEL
     return ""
+
+
+def _configures(words: Sequence[str]) -> bool:
+    """Whether a function is called that may set the level: unless it says that it sets another."""
+    return any(
+        word == "set_config" and (not given.startswith("'") or "isolation" in given)
+        for word, given in zip(words, [*words[2:], "", ""], strict=False)
+    )
 
 
 def _leaves(words: list[str]) -> bool:

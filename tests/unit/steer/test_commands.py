@@ -80,6 +80,8 @@ def test_transactions_begin_and_end_wherever_it_is_said(
         ("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE", UNKNOWN_LEVEL),
         ("SET default_transaction_isolation = 'serializable'", UNKNOWN_LEVEL),
         ("SELECT set_config('transaction_isolation', $1, true)", UNKNOWN_LEVEL),
+        ("SELECT set_config($1, $2, true)", UNKNOWN_LEVEL),
+        ("SELECT set_config('jit', 'off', true), set_config('work_mem', $1, true)", ""),
         ("SET TRANSACTION SNAPSHOT '1-2'", UNKNOWN_LEVEL),
         ("RESET ALL", UNKNOWN_LEVEL),
         ("SELECT 'isolation level serializable'", ""),
