@@ -41,7 +41,7 @@ class Database:
             maintenance: The database from which to create it, and where its lock is taken.
             version: The server's version.
             prepared: A database that is all that this one is to be, to copy; where there is none,
-                it is made from the server's `template0`, which takes three times as long.
+                it is made from the server's `template0`, which takes a third longer.
 
         Raises:
             ServerError: The server can't be reached, lacks btree_gist, or we lack the right.
