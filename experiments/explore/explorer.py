@@ -364,7 +364,7 @@ class Explorer:
             )
             background = background and turn.sql not in self._hub.known.loud
             if statement.recognised and not statement.again and not background:
-                turn.keyed = self.keys.of(turn.rendered)
+                turn.keyed = self.keys.of(turn.sql, turn.given)
             if self.gates and self._written.looked_at_by(statement):
                 turn.halts = MOST_HALTS if statement.again else 1
             if turn.in_transaction:

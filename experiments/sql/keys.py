@@ -14,14 +14,18 @@ PostgreSQL's catalogue says which columns there are, and which of them indexes k
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import psycopg
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+
+from experiments.sql.commands import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +35,9 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 NULL = "null"
 _PLAIN = {"int2", "int4", "int8", "uuid", "text", "varchar"}
+_PARAMETER = "parameter_"
+_NAMED = re.compile(rf"%\(({_PARAMETER}\d+)\)s")
+_QUOTED = re.compile(r"'((?:[^'\\]|'')*)'(?:::[\w ]+)?")
 _SCOPES = (exp.Select, exp.Update, exp.Delete, exp.Insert)
 
 Values = dict[str, str]
@@ -78,13 +85,21 @@ class Keys:
         self._indexes: dict[str, list[frozenset[str]]] = {}
         for table, columns in connection.execute(_INDEXES):
             self._indexes.setdefault(roots.get(table, table), []).append(frozenset(columns))
-        self._known: dict[str, Keyed] = {}
+        self._known: dict[tuple[str, tuple[str, ...]], Keyed] = {}
+        self._given: tuple[str, ...] = ()
 
-    def of(self, sql: str) -> Keyed:
-        """Return what is known of a statement's rows, given its text with its parameters in it."""
-        found = self._known.get(sql)
+    def of(self, sql: str, given: Sequence[str] = ()) -> Keyed:
+        """Return what is known of a statement's rows.
+
+        Args:
+            sql: Its text.
+            given: The values of `$1`, `$2` and so on, as SQL writes them.
+        """
+        known = sql, tuple(given)
+        found = self._known.get(known)
         if found is None:
-            found = self._known[sql] = self._read(sql)
+            self._given = known[1]
+            found = self._known[known] = self._read(sql)
         return found
 
     def entries(self, table: str, values: Values) -> Iterator[tuple[str, Items]]:
@@ -104,13 +119,9 @@ class Keys:
                 yield f"{table} {number}", frozenset(known.items())
 
     def _read(self, sql: str) -> Keyed:
-        try:
-            parsed = [each for each in sqlglot.parse(sql, read="postgres") if each is not None]
-        except (SqlglotError, RecursionError):
+        statement = _parsed(sql)
+        if statement is None:
             return UNKNOWN
-        if len(parsed) != 1 or parsed[0].find(exp.Command, exp.Merge):
-            return UNKNOWN
-        statement = parsed[0]
         looks: dict[str, Values] = {}
         writes: dict[str, Values] = {}
         for node in statement.find_all(exp.Table):
@@ -120,7 +131,7 @@ class Keys:
             scope = node.find_ancestor(*_SCOPES)
             target = _target(scope)
             if isinstance(scope, exp.Insert) and target is node:
-                _meet(writes, table, self._given(scope, table))
+                _meet(writes, table, self._inserted(scope, table))
             elif target is node:
                 _meet(writes, table, self._changed(scope, node, table))
                 _meet(looks, table, self._wanted(scope, node, table))
@@ -161,7 +172,7 @@ class Keys:
             self._add(given, table, column, assignment.expression)
         return {name: value for name, value in found.items() if given.get(name, value) == value}
 
-    def _given(self, scope: exp.Insert, table: str) -> Values:
+    def _inserted(self, scope: exp.Insert, table: str) -> Values:
         """What all rows have that are inserted."""
         conflict = scope.args.get("conflict")
         if not isinstance(scope.this, exp.Schema) or (conflict and conflict.expressions):
@@ -188,13 +199,25 @@ class Keys:
     def _add(self, found: Values, table: str, column: str, value: exp.Expr) -> None:
         """Note what a column equals, where that is certain."""
         kind = self._types.get(table, {}).get(column)
-        constant = _constant(value)
-        if isinstance(constant, exp.Null) and kind is not None:
+        constant = self._constant(value)
+        if constant is not None and constant.upper() == "NULL" and kind is not None:
             found[column] = NULL
-        elif isinstance(constant, exp.Literal) and kind in _PLAIN:
-            plain = _plain(constant.name, kind)
+        elif constant is not None and kind in _PLAIN:
+            plain = _plain(constant, kind)
             if plain is not None:
                 found[column] = plain
+
+    def _constant(self, value: exp.Expr) -> str | None:
+        """A constant as SQL writes it, without the types that it is cast to."""
+        while isinstance(value, exp.Cast | exp.Paren):
+            value = value.this
+        if isinstance(value, exp.Placeholder):
+            return self._parameter(value.name)
+        return value.sql("postgres") if isinstance(value, exp.Literal | exp.Null) else None
+
+    def _parameter(self, name: str) -> str | None:
+        number = int(name.removeprefix(_PARAMETER)) if name.startswith(_PARAMETER) else 0
+        return self._given[number - 1] if 0 < number <= len(self._given) else None
 
     def _locks(self, statement: exp.Expr) -> frozenset[str] | None:
         """The keys of the advisory locks that are asked for or given back."""
@@ -209,8 +232,13 @@ class Keys:
             for part in ("from_", "from", "where", "joins"):
                 if select.args.get(part):
                     asked.set(part, select.args[part])
+            named = asked.sql("postgres")
+            values = {name: self._parameter(name) for name in _NAMED.findall(named)}
+            if None in values.values():
+                return None
+            text = _NAMED.sub(lambda found: str(values[found[1]]), named)  # noqa: B023 - used here
             try:
-                rows = self._connection.execute(asked.sql("postgres").encode()).fetchall()
+                rows = self._connection.execute(text.encode()).fetchall()
             except psycopg.Error:
                 return None
             found |= {str(row) for row in rows}
@@ -305,18 +333,30 @@ def _is_of(column: exp.Column, node: exp.Table, *, alone: bool) -> bool:
     return column.table == node.alias_or_name if column.table else alone
 
 
-def _constant(value: exp.Expr) -> exp.Expr:
-    """A value without the types that it is cast to."""
-    while isinstance(value, exp.Cast | exp.Paren):
-        value = value.this
-    return value
+@lru_cache(maxsize=1000)
+def _parsed(sql: str) -> exp.Expr | None:
+    """The one statement of a text; None where there isn't one, or it isn't understood."""
+    # What looks like the beginning of a quoted text to the parser, `$1, $`, is no parameter to it.
+    named = WORDS.sub(
+        lambda word: f":{_PARAMETER}{word[0][1:]}" if word[0][1:].isdigit() else word[0], sql
+    )
+    try:
+        parsed = [each for each in sqlglot.parse(named, read="postgres") if each is not None]
+    except (SqlglotError, RecursionError):
+        return None
+    alone = len(parsed) == 1 and not parsed[0].find(exp.Command, exp.Merge)
+    return parsed[0] if alone else None
 
 
-def _plain(text: str, kind: str) -> str | None:
+def _plain(constant: str, kind: str) -> str | None:
     """A value in the one way in which it is written; None where it isn't one of that type."""
+    quoted = _QUOTED.fullmatch(constant)
+    text = quoted[1].replace("''", "'") if quoted else constant
     try:
         if kind.startswith("int"):
             return str(int(text))
-        return str(uuid.UUID(text)) if kind == "uuid" else f"'{text}'"
+        if kind == "uuid":
+            return str(uuid.UUID(text))
     except ValueError:
         return None
+    return f"'{text}'" if quoted else None

@@ -122,6 +122,12 @@ class Turn:
         )
 
     @property
+    def given(self) -> list[str]:
+        """Its parameters as SQL writes them."""
+        types = self.told.get(self.sql, ())
+        return values.literals(self.parameters, self.formats, self.types, types)
+
+    @property
     def rendered(self) -> str:
         """Its text with its parameters in it."""
         types = self.told.get(self.sql, ())

@@ -69,21 +69,29 @@ def rendered(
         given: For each the type that the client gave; 0 where it gave none.
         types: For each its type, as far as it is known.
     """
+    texts = literals(parameters, formats, given, types)
 
     def written(found: re.Match[str]) -> str:
         place = int(found[1]) - 1
-        if place >= len(parameters):
-            return found[0]
-        declared = given[place] if place < len(given) else 0
-        known = types[place] if place < len(types) else declared
-        return literal(
-            parameters[place],
-            oid=declared or known,
-            binary=formats[place],
-            cast=declared != 0,
-        )
+        return texts[place] if place < len(texts) else found[0]
 
     return re.sub(r"\$(\d+)", written, text)
+
+
+def literals(
+    parameters: Sequence[bytes | None],
+    formats: Sequence[bool],
+    given: Sequence[int],
+    types: Sequence[int],
+) -> list[str]:
+    """Write parameters as SQL does; the arguments are those of `rendered`."""
+    found = []
+    for place, value in enumerate(parameters):
+        declared = given[place] if place < len(given) else 0
+        known = types[place] if place < len(types) else declared
+        oid = declared or known
+        found.append(literal(value, oid=oid, binary=formats[place], cast=declared != 0))
+    return found
 
 
 def _loaded(value: bytes, oid: int) -> Any:  # noqa: ANN401 - whatever the type is

@@ -119,6 +119,23 @@ def test_an_advisory_locks_key_is_worked_out(keys: Keys, sql: str, locks: set[st
     assert keys.of(sql).locks == locks
 
 
+def test_parameters_are_values(keys: Keys) -> None:
+    """Each set of values is another set of rows; what isn't given, or no plain type, is none."""
+    sql = (
+        "SELECT FROM slot WHERE staff_id = $1::integer AND note = $2 AND tstzrange($3, $4) && NULL"
+    )
+    for staff_id, note, looks in (
+        ("1", "'a''b'", {"staff_id": "1", "note": "'a'b'"}),
+        ("2", "'x'::text", {"staff_id": "2", "note": "'x'"}),
+        ("'x'", "E'\\n'", {}),
+    ):
+        assert keys.of(sql, [staff_id, note, "now()", "now()"]).looks["slot"] == looks
+    assert keys.of(sql).looks["slot"] == {}
+    lock = "SELECT pg_advisory_xact_lock($1, unnest($2::integer[]))"
+    assert keys.of(lock, ["7", "'{1}'"]).locks == {"(7, 1)"}
+    assert keys.of(lock, ["7"]).locks is None
+
+
 def test_two_who_never_meet_have_one_schedule() -> None:
     """Nothing of one depends on the other: say so, and count it."""
     seen = explore_pairs(
