@@ -14,6 +14,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from experiments.explore.pairs import Explored, explore_pairs
+from experiments.scenes.parameters import check_words
 from experiments.scenes.world import DIMENSIONS, EVERYTHING, WORLD
 
 if TYPE_CHECKING:
@@ -50,15 +51,15 @@ class Refuted:
 
 @dataclass(frozen=True, slots=True)
 class Dimensions:
-    """What each dimension of the world was good for."""
+    """What each dimension of the world was good for.
+
+    Attributes:
+        refuted: What became of each exhibit.
+        dimensions: What the world consisted of.
+    """
 
     refuted: list[Refuted]
-
-    @property
-    def unneeded(self) -> list[str]:
-        """The dimensions without which every exhibit is refuted all the same."""
-        needed = {each.needs for each in self.refuted}
-        return [name for name in DIMENSIONS if name not in needed]
+    dimensions: tuple[str, ...]
 
     def table(self) -> pd.DataFrame:
         """Return one row for each dimension: who is refuted there first, and who passes without."""
@@ -71,7 +72,7 @@ class Dimensions:
                     "then pass": ", ".join(e.exhibit for e in self.refuted if e.needs == name)
                     or "none",
                 }
-                for name in DIMENSIONS
+                for name in self.dimensions
             ]
         )
 
@@ -79,33 +80,45 @@ class Dimensions:
         """Add what follows."""
         missed = [each.exhibit for each in self.refuted if not each.pair]
         verdicts.add(
-            "A pair of requests refutes every exhibit that two clients can refute",
+            "With all of these dimensions a pair of requests refutes every exhibit",
             held=not missed and bool(self.refuted),
-            evidence=", ".join(missed) or f"{len(self.refuted)} of {len(self.refuted)}",
+            evidence=", ".join(missed)
+            or f"{len(self.refuted)} of {len(self.refuted)};"
+            f" {sum(bool(each.needs) for each in self.refuted)} need one of the dimensions",
         )
 
 
-def leave_out(exhibits: Sequence[str | Strategy], *, progress: bool = True) -> Dimensions:
+def leave_out(
+    exhibits: Sequence[str | Strategy],
+    dimensions: Sequence[str] = (),
+    *,
+    progress: bool = True,
+) -> Dimensions:
     """Leave out one dimension of the world at a time, and see which exhibits then pass.
 
     Args:
         exhibits: Unsound strategies, each of which two clients can show to be so.
+        dimensions: What the world consists of; everything if left out.
         progress: Whether to show a progress bar.
 
     Raises:
+        BadExperiment: There is no such dimension.
         UnknownStrategy: There is no such strategy.
     """
+    check_words("dimension", dimensions, DIMENSIONS)
+    there = tuple(dimensions) or DIMENSIONS
+    pairs = [name for name, each in WORLD.items() if each.dimension in there]
     refuted = []
     for exhibit in tqdm(exhibits, "exhibits", disable=not progress):
-        first = explore_pairs(exhibit, stop_at_first=True)
+        first = explore_pairs(exhibit, pairs=pairs, stop_at_first=True)
         pair = _breaks(first)
         otherwise = ""
         if pair:
             dimension = EVERYTHING[pair].dimension
-            rest = [name for name, each in WORLD.items() if each.dimension != dimension]
+            rest = [name for name in pairs if EVERYTHING[name].dimension != dimension]
             otherwise = _breaks(explore_pairs(exhibit, pairs=rest, stop_at_first=True))
         refuted.append(Refuted(first.strategy, pair, otherwise))
-    return Dimensions(refuted)
+    return Dimensions(refuted, there)
 
 
 def _breaks(explored: Explored) -> str:

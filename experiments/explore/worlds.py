@@ -74,8 +74,8 @@ class Worlds:
             else f"No {self.what} breaks a strategy, in the orders that were played",
             held=not broken and bool(self.explored),
             evidence="; ".join(f"{each.strategy}: {each.broken[0].shape}" for each in broken)
-            or f"{pairs:,} played, {schedules:,} schedules, {len(self.explored)} under test;"
-            f" in {apart:,} nothing depends on the other",
+            or f"{pairs:,} played, {schedules:,} schedules, {len(self.explored)} under test"
+            + (f"; in {apart:,} nothing of one depends on the other" if apart else ""),
         )
         unfinished = [
             f"{each.strategy}: {result.shape}"
@@ -154,7 +154,7 @@ def gather_triples(
         explore_pairs(each, pairs=TRIPLES, limit=limit, progress=progress) for each in strategies
     ]
     controls = [
-        explore_pairs(each, pairs=TRIPLES, stop_at_first=True, progress=progress)
+        explore_pairs(each, pairs=TRIPLES, limit=limit, stop_at_first=True, progress=progress)
         for each in exhibits
     ]
     return Worlds(explored, controls, {}, "scene of three requests", whole=False)
