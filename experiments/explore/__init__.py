@@ -14,12 +14,14 @@ A statement that looks at what others write, and then writes, is two steps; `gat
 goes on inside of the server and is not reordered.
 
 `explore` is what one calls and `replaying` its way back. `search` and `sampling` say which
-schedules are played, `independence` which of them are alike; `explorer` plays them, with `view` of
-how the clients stand, `gates` inside of statements and `beginning` for every run. `plays` and
-`program` are what is played, a `campaign` counts what it showed into a `result`, and `narrate`
-makes a counterexample of a run.
+schedules are played, `independence` which of them are alike, and `reversals` which others a run
+calls for; `explorer` plays them, with `view` of how the clients stand, `gates` inside of statements
+and `beginning` for every run. `plays` and `program` are what is played, `apart` with clients in
+processes of their own; a `campaign` counts what it showed into a `result`, and `narrate` makes a
+counterexample of a run.
 
-`matrix` plays many cells at once, for `evidence`, the proof; `detection` compares all methods and
+`pairs` plays the world of requests, `worlds` several strategies in it, and `dimensions` asks what
+each part of it is good for. `matrix` plays many cells at once, for `evidence`, the proof; `detection` compares all methods and
 `benchmark` the speed. `app` reads a program from a file, and `foreign` has other people's stacks.
 `hand` and `playground` are for people who try things out.
 """
