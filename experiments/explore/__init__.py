@@ -21,9 +21,9 @@ processes of their own; a `campaign` counts what it showed into a `result`, and 
 counterexample of a run.
 
 `pairs` plays the world of requests, `worlds` several strategies in it, and `dimensions` asks what
-each part of it is good for. `matrix` plays many cells at once, for `evidence`, the proof; `detection` compares all methods and
-`benchmark` the speed. `app` reads a program from a file, and `foreign` has other people's stacks.
-`hand` and `playground` are for people who try things out.
+each part of it is good for. `matrix` plays many cells at once, for `evidence`, the proof;
+`detection` compares all methods and `benchmark` the speed. `app` reads a program from a file, and
+`foreign` has other people's stacks. `hand` and `playground` are for people who try things out.
 """
 
 from experiments.explore.explore import ATTEMPTS, SEARCHES, explore, explore_program

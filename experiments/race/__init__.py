@@ -6,7 +6,8 @@
 
 `race` is what one calls. A `programme` says what is played in each round, `clients` make their
 calls in threads, or in `processes` of their own, and the `course` measures how far apart they
-started; all of it is a `result`. `contention` races every strategy in every shape, and `figures` draws what came of it.
+started; all of it is a `result`. `contention` races every strategy in every shape, and `figures`
+draws what came of it.
 """
 
 from experiments.race.race import RaceResult, race, races
