@@ -108,7 +108,7 @@ def test_no_false_alarm(name: str) -> None:
 )
 def test_no_false_alarm_all_over_the_world() -> None:
     """Every fourth pair, of each dimension some, where one statement looks and writes."""
-    pairs = list(WORLD)[::4]
+    pairs = list(WORLD)[1::4]
     seen = explore_pairs("one_statement", pairs=pairs)
     assert seen.holds, seen.broken
     assert seen.complete

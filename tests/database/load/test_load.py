@@ -90,7 +90,7 @@ def test_an_exhibit_fails_its_thresholds_which_are_named(tmp_path: Path) -> None
         (["--threshold", "booking_duration:p95<1"], "no aggregate 'p95'"),
         (["--threshold", "booking_successes"], "is no threshold"),
         (["--strategy", "nonsense"], "There is no strategy 'nonsense'"),
-        (["--mix", "book"], "is no weight of an operation"),
+        (["--mix", "book"], "is no weight"),
         (["--mix", "walk=1"], "There is no operation 'walk'"),
         (["--vus", "1000"], "max_connections"),
     ],
