@@ -150,7 +150,7 @@ class Explorer:
             self.play.open(control)
             self._recognise = Recogniser(control)
             self.references = self._recognise.references
-            self.keys = Keys(control, self._recognise.roots)
+            self.keys = Keys(control, self._recognise.roots, self._recognise.cascaded)
             # After whoever reads which triggers there are.
             self.gates = self._gates_wanted and gates.build(control)
             self.default_level = str(

@@ -233,6 +233,10 @@ class Ledger:
         held.locks |= {each for each in self._asks(turn) if each.kind != "draw"}
         held.changes += _changes(turn)
         held.opaque |= not turn.statement.recognised or held.level == UNKNOWN_LEVEL
+        # What is checked at its end may find, or have to wait for, anything.
+        held.opaque |= self.keys is not None and not self.keys.deferred.isdisjoint(
+            turn.statement.writes
+        )
         if turn.statement.serializable:
             held.level = "SERIALIZABLE"
 
@@ -284,7 +288,8 @@ class Ledger:
             reads=() if blind else (Look(turn.statement, _items(turn.keyed.looks)),),
             snapshot=fixed and not goes_on and not (held.began and not turn.begin),
             asks=asks,
-            lets_go=asks if own else held.locks if may_fail else frozenset(),
+            lets_go=(asks if own or turn.statement.releases else frozenset())
+            | (held.locks if may_fail and not own else frozenset()),
             publishes=_changes(turn) if own else (),
             serializable=serializable or turn.statement.serializable,
             quiet=turn.statement.only_reads,
@@ -313,8 +318,11 @@ class Ledger:
     def _written(self, table: str, columns: frozenset[str], values: Values) -> set[Lock]:
         """What a write to a table asks for."""
         rows = frozenset(values.items())
+        identified = ALL in columns or (
+            self.keys is not None and self.keys.identifies(table, columns)
+        )
         asked = {
-            Lock("row", table, UPDATE if ALL in columns else NO_KEY_UPDATE, rows),
+            Lock("row", table, UPDATE if identified else NO_KEY_UPDATE, rows),
             Lock("table", table, _WRITES),
             *(Lock("row", other, KEY_SHARE) for other in self.references.get(table, ())),
             # Of whom nothing is known, everything in the table stands in the way.

@@ -52,13 +52,14 @@ class Reversal(NamedTuple):
     first: list[int]
 
 
-def reversals(steps: Sequence[Step], since: int) -> Iterator[Reversal]:
+def reversals(steps: Sequence[Step]) -> Iterator[Reversal]:
     """Find the races of a run.
+
+    They may lie before the point at which it left an earlier run: who has to do with whom is known
+    only at the end.
 
     Args:
         steps: The run's.
-        since: The number of the first step that may be the later one of a race; races before it
-            are known.
     """
     groups = _groups(steps)
     before: list[int] = []  # for each step the set of those that happen before it, as bits
@@ -77,9 +78,8 @@ def reversals(steps: Sequence[Step], since: int) -> Iterator[Reversal]:
                 behind |= before[other] | 1 << other
                 racing.append(other)
         before.append(behind)
-        if number >= since:
-            for other in racing:
-                yield Reversal(other, step.client, _first(steps, before, other, number))
+        for other in racing:
+            yield Reversal(other, step.client, _first(steps, before, other, number))
 
 
 def _groups(steps: Sequence[Step]) -> dict[int, set[int]]:

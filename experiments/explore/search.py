@@ -312,7 +312,7 @@ class _Walk:
         if run.broken or run.server_decided:
             for fork in new:
                 self._try_all(fork)
-        for race in reversals(self._steps(run), len(self._known)):
+        for race in reversals(self._steps(run)):
             fork = self._forks[race.earlier]
             if not fork.asleep.union(fork.tried).isdisjoint(race.first):
                 continue

@@ -18,7 +18,7 @@ import re
 import uuid
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 import sqlglot
@@ -65,26 +65,54 @@ class Keyed:
 UNKNOWN = Keyed()
 
 
+class _Index(NamedTuple):
+    """An index that keeps rows apart: which are alike in these columns, and perhaps in others.
+
+    Attributes:
+        columns: The columns.
+        nulls_too: Whether nulls are alike.
+        whole: Whether a foreign key may refer to it.
+    """
+
+    columns: frozenset[str]
+    nulls_too: bool
+    whole: bool
+
+
 class Keys:
     """Reads statements, knowing the database they are sent to.
 
     Args:
         connection: To the database, in autocommit, once its schema stands.
         roots: For each table, the name that it goes by.
+        cascaded: The tables whose rows may change along with others.
+
+    Attributes:
+        deferred: The tables of which something is checked only when a transaction ends.
     """
 
-    def __init__(self, connection: psycopg.Connection, roots: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        roots: Mapping[str, str],
+        cascaded: frozenset[str] = frozenset(),
+    ) -> None:
         self._connection = connection
         self._roots = roots
+        self._cascaded = cascaded
+        self.deferred = frozenset(
+            roots.get(table, table) for (table,) in connection.execute(_DEFERRED)
+        )
         self._types: dict[str, dict[str, str]] = {}
         self._drawn: set[tuple[str, str]] = set()
         for table, column, kind, drawn in connection.execute(_COLUMNS):
             self._types.setdefault(roots.get(table, table), {})[column] = kind
             if drawn:
                 self._drawn.add((roots.get(table, table), column))
-        self._indexes: dict[str, list[frozenset[str]]] = {}
-        for table, columns in connection.execute(_INDEXES):
-            self._indexes.setdefault(roots.get(table, table), []).append(frozenset(columns))
+        self._indexes: dict[str, list[_Index]] = {}
+        for table, columns, *how in connection.execute(_INDEXES):
+            index = _Index(frozenset(columns), *map(bool, how))
+            self._indexes.setdefault(roots.get(table, table), []).append(index)
         self._known: dict[tuple[str, tuple[str, ...]], Keyed] = {}
         self._given: tuple[str, ...] = ()
 
@@ -113,10 +141,17 @@ class Keys:
             A name for each index, and the values there; two entries of one index may be in each
             other's way unless these differ.
         """
-        for number, columns in enumerate(self._indexes.get(table, ())):
-            known = {column: value for column, value in values.items() if column in columns}
-            if NULL not in known.values():
+        for number, index in enumerate(self._indexes.get(table, ())):
+            known = {column: value for column, value in values.items() if column in index.columns}
+            if index.nulls_too or NULL not in known.values():
                 yield f"{table} {number}", frozenset(known.items())
+
+    def identifies(self, table: str, columns: frozenset[str]) -> bool:
+        """Whether a foreign key may refer to any of some columns, so that a change locks more."""
+        return any(
+            index.whole and not columns.isdisjoint(index.columns)
+            for index in self._indexes.get(table, ())
+        )
 
     def _read(self, sql: str) -> Keyed:
         statement = _parsed(sql)
@@ -137,6 +172,8 @@ class Keys:
                 _meet(looks, table, self._wanted(scope, node, table))
             else:
                 _meet(looks, table, self._wanted(scope, node, table))
+        # A row that is named may take others with it, which have other values.
+        writes |= {table: {} for table in self._cascaded.intersection(writes)}
         return Keyed(looks, writes, self._locks(statement))
 
     def _wanted(self, scope: exp.Expr | None, node: exp.Table, table: str) -> Values:
@@ -145,7 +182,9 @@ class Keys:
             return {}
         conditions = [scope.args["where"].this] if scope.args.get("where") else []
         joined = node.find_ancestor(exp.Join, *_SCOPES)
-        if isinstance(joined, exp.Join) and joined.this is node and joined.args.get("on"):
+        # The others keep the rows that don't meet their condition.
+        filters = isinstance(joined, exp.Join) and joined.side not in ("RIGHT", "FULL")
+        if filters and joined and joined.this is node and joined.args.get("on"):
             conditions.append(joined.args["on"])
         alone = len(list(_sources(scope))) == 1
         found: Values = {}
@@ -199,7 +238,7 @@ class Keys:
     def _add(self, found: Values, table: str, column: str, value: exp.Expr) -> None:
         """Note what a column equals, where that is certain."""
         kind = self._types.get(table, {}).get(column)
-        constant = self._constant(value)
+        constant = self._constant(value, kind or "")
         if constant is not None and constant.upper() == "NULL" and kind is not None:
             found[column] = NULL
         elif constant is not None and kind in _PLAIN:
@@ -207,9 +246,11 @@ class Keys:
             if plain is not None:
                 found[column] = plain
 
-    def _constant(self, value: exp.Expr) -> str | None:
-        """A constant as SQL writes it, without the types that it is cast to."""
+    def _constant(self, value: exp.Expr, kind: str) -> str | None:
+        """A constant as SQL writes it, without casts to its own type, which leave it as it is."""
         while isinstance(value, exp.Cast | exp.Paren):
+            if isinstance(value, exp.Cast) and not _is_of_kind(value.to, kind):
+                return None
             value = value.this
         if isinstance(value, exp.Placeholder):
             return self._parameter(value.name)
@@ -228,7 +269,10 @@ class Keys:
             select = call.find_ancestor(exp.Select)
             if select is None or not call.expressions or any(select.find_all(exp.Table)):
                 return None
-            asked = exp.Select(expressions=[each.copy() for each in call.expressions])
+            arguments = [exp.cast(each.copy(), "bigint") for each in call.expressions]
+            if not all(map(_is_plain, arguments)):
+                return None
+            asked = exp.Select(expressions=arguments)
             for part in ("from_", "from", "where", "joins"):
                 if select.args.get(part):
                     asked.set(part, select.args[part])
@@ -255,7 +299,8 @@ _COLUMNS = """
       JOIN pg_type ON pg_type.oid = atttypid
       LEFT JOIN pg_collation ON pg_collation.oid = attcollation
       LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-     WHERE relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped
+     WHERE relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+       AND (typname <> 'varchar' OR atttypmod = -1)
        AND relnamespace::regnamespace::text NOT IN
            ('pg_catalog', 'information_schema', 'pg_toast', 'beginning')
 """
@@ -266,11 +311,19 @@ _INDEXES = """
                  JOIN pg_attribute USING (attnum)
                 WHERE attrelid = indrelid AND n <= indnkeyatts
                   AND (indisunique AND conexclop IS NULL
-                       OR (SELECT oprname FROM pg_operator WHERE oid = conexclop[n]) = '='))
+                       OR (SELECT oprname FROM pg_operator WHERE oid = conexclop[n]) = '=')),
+           coalesce(to_jsonb(pg_index) ->> 'indnullsnotdistinct', 'false') = 'true',
+           indisunique AND indpred IS NULL AND indexprs IS NULL
       FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
       LEFT JOIN pg_constraint ON conindid = indexrelid AND contype IN ('p', 'u', 'x')
      WHERE (indisunique OR indisexclusion) AND relnamespace::regnamespace::text NOT IN
            ('pg_catalog', 'information_schema', 'pg_toast', 'beginning')
+"""
+
+
+_DEFERRED = """
+    SELECT DISTINCT lower(relname) FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+     WHERE tginitdeferred
 """
 
 
@@ -327,6 +380,26 @@ def _terms(condition: exp.Expr) -> Iterator[exp.Expr]:
         yield from _terms(condition.right)
     else:
         yield condition
+
+
+_FAMILIES = {
+    **dict.fromkeys(("int2", "int4", "int8"), ("SMALLINT", "INT", "BIGINT")),
+    **dict.fromkeys(("text", "varchar"), ("TEXT", "VARCHAR")),
+    "uuid": ("UUID",),
+}
+
+
+def _is_of_kind(type_: exp.DataType, kind: str) -> bool:
+    return type_.this.name in _FAMILIES.get(kind, ()) and not type_.expressions
+
+
+def _is_plain(argument: exp.Expr) -> bool:
+    """Whether it is the same for every session: no function in it that could tell anything else."""
+    return all(
+        isinstance(call, exp.Cast | exp.Explode | exp.Unnest)
+        or call.name.lower() in ("hashtext", "hashtextextended")
+        for call in argument.find_all(exp.Func)
+    )
 
 
 def _is_of(column: exp.Column, node: exp.Table, *, alone: bool) -> bool:

@@ -231,6 +231,11 @@ class Recogniser:
             if trigger.wants and not self._is_given(connection, table, trigger.wants)
         }
 
+    @property
+    def cascaded(self) -> frozenset[str]:
+        """The tables whose rows may change along with those of others."""
+        return frozenset().union(*self._cascades.values())
+
     def __call__(self, sql: str) -> Statement:
         """Return what a statement touches, given its text with or without parameters."""
         found = self._known.get(sql)
@@ -305,7 +310,9 @@ class Recogniser:
     def _opaque_to_us(self, words: list[str], called: Iterable[_Function] = ()) -> Statement:
         """Not recognised; what is written is still known where functions of the user's are it."""
         bodies = self._bodies(called)
+        written: Changes = reduce(_merged, map(self._writes, [words, *bodies]), {})
         readable = bodies and not any("execute" in body for body in bodies)
+        readable = readable and all(map(self._followed, self._set_off(written)))
         everything = dict.fromkeys(self.roots.values(), frozenset({ALL}))
         defines = bool(words) and words[0] in _DEFINING
         if defines:
@@ -319,9 +326,7 @@ class Recogniser:
             words=frozenset({ALL, *words}),
             looks_at=frozenset() if defines or words[:1] == ["copy"] else tables,
             again=True,
-            writes=reduce(_merged, map(self._writes, [words, *bodies]), {})
-            if readable
-            else everything,
+            writes=written if readable else everything,
         )
 
     def _named(self, words: Iterable[str]) -> frozenset[str]:

@@ -15,6 +15,7 @@ from experiments.explore.pairs import explore_pairs
 from experiments.judge.invariants import Invariant
 from experiments.server.connection import connect
 from experiments.sql.keys import DRAWN, NULL, Keys, distinct
+from experiments.sql.recogniser import Recogniser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 TABLES = """
     CREATE TABLE staff (id int PRIMARY KEY, name text COLLATE "C");
     CREATE TABLE slot (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, staff_id int, note text,
-                       UNIQUE (staff_id, note));
+                       odd int GENERATED ALWAYS AS (staff_id % 2) STORED, UNIQUE (staff_id, note));
     INSERT INTO staff VALUES (1, 'a'), (2, 'b');
     INSERT INTO slot (staff_id, note) VALUES (1, 'x'), (2, 'x')
 """
@@ -48,6 +49,11 @@ def keys(database: Database) -> Iterator[Keys]:
         ("SELECT FROM slot AS s JOIN staff ON s.staff_id = 2", {}),
         ("SELECT FROM staff JOIN slot AS s ON s.staff_id = 2", {"staff_id": "2"}),
         ("SELECT FROM slot WHERE staff_id = 1 OR note = 'x'", {}),
+        ("SELECT FROM staff RIGHT JOIN slot ON slot.staff_id = 1", {}),
+        ("SELECT FROM staff FULL JOIN slot ON slot.staff_id = 1", {}),
+        ("SELECT FROM slot WHERE staff_id = 5::boolean::integer", {}),
+        ("SELECT FROM slot WHERE note = 'ab'::varchar(1)", {}),
+        ("SELECT FROM slot WHERE odd = 1", {}),
         ("SELECT FROM slot WHERE NOT staff_id = 1", {}),
         ("SELECT FROM slot WHERE staff_id = (SELECT 1)", {}),
         ("SELECT FROM slot WHERE staff_id + 1 = 1", {}),
@@ -109,6 +115,9 @@ def test_rows_that_differ_may_meet_in_an_index(keys: Keys) -> None:
         ("SELECT pg_advisory_xact_lock(7, unnest('{1,2}'::int[]))", {"(7, 1)", "(7, 2)"}),
         ("SELECT bool_and(pg_try_advisory_lock(n)) FROM unnest('{3}'::int[]) AS n", {"(3,)"}),
         ("SELECT pg_advisory_xact_lock(1 + 1), 5", {"(2,)"}),
+        ("SELECT pg_advisory_xact_lock('1')", {"(1,)"}),
+        ("SELECT pg_advisory_xact_lock(pg_backend_pid())", None),
+        ("SELECT pg_advisory_xact_lock(current_setting('app.x')::int)", None),
         ("SELECT pg_advisory_xact_lock(id) FROM staff", None),
         ("SELECT pg_advisory_unlock_all()", None),
         ("SELECT pg_advisory_xact_lock(1 / 0)", None),
@@ -117,6 +126,23 @@ def test_rows_that_differ_may_meet_in_an_index(keys: Keys) -> None:
 def test_an_advisory_locks_key_is_worked_out(keys: Keys, sql: str, locks: set[str] | None) -> None:
     """By the server; what depends on rows is not known."""
     assert keys.of(sql).locks == locks
+
+
+def test_rows_that_go_along_with_others_may_be_any(fresh: Database) -> None:
+    """Cascades, checks that are put off, and nulls that are alike."""
+    with connect(fresh.url) as connection:
+        connection.execute(b"""
+            CREATE TABLE node (id int PRIMARY KEY, up int REFERENCES node ON DELETE CASCADE,
+                               x int, UNIQUE NULLS NOT DISTINCT (x));
+            CREATE TABLE late (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED)
+        """)
+        recogniser = Recogniser(connection)
+        keys = Keys(connection, recogniser.roots, recogniser.cascaded)
+    assert keys.of("DELETE FROM node WHERE id = 1").writes == {"node": {}}
+    assert keys.deferred == {"late"}
+    assert len(list(keys.entries("node", {"x": NULL}))) == 2
+    assert keys.identifies("node", frozenset({"id"}))
+    assert not keys.identifies("node", frozenset({"up"}))
 
 
 def test_parameters_are_values(keys: Keys) -> None:
