@@ -112,7 +112,8 @@ _FALSE_CONFLICTS = text("""
            SELECT FROM stay
             WHERE stay.appointment_id = taken_by
               AND stay.appointment_id IS DISTINCT FROM reply.appointment_id
-              AND stay.staff_id = reply.staff_id AND stay.place && reply.place
+              AND stay.staff_id = coalesce(reply.staff_id, stay.staff_id)
+              AND stay.place && reply.place
               AND possible && int8range(started, ended, '[]'))
 """)
 
@@ -186,14 +187,41 @@ def judge(
     for statement in _PREPARE:
         connection.exec_driver_sql(statement)
 
+    return found(
+        connection,
+        bookings_without_row=_BOOKINGS_WITHOUT_ROW,
+        rows_without_booking=_ROWS_WITHOUT_BOOKING,
+        rows_otherwise=_ROWS_OTHERWISE,
+        practice=practice,
+    )
+
+
+def found(
+    connection: Connection,
+    *,
+    bookings_without_row: TextClause,
+    rows_without_booking: TextClause,
+    rows_otherwise: TextClause,
+    practice: str,
+) -> Judgement:
+    """Count what is wrong, once the tables `reply`, `change` and `stay` are made.
+
+    Args:
+        connection: To the database.
+        bookings_without_row: Counts the replies that own no row.
+        rows_without_booking: Counts the rows that no reply owns, but for those of `:practice`.
+        rows_otherwise: Counts the appointments that are not as the last reply about them said.
+        practice: The client of rows that nobody asked for in the load.
+    """
+
     def count(query: TextClause, **parameters: str) -> int:
         return int(connection.execute(query, parameters).scalar_one())
 
     return Judgement(
         double_bookings=max(count(DOUBLE_BOOKINGS), count(_SEEN_DOUBLE)),
-        bookings_without_row=count(_BOOKINGS_WITHOUT_ROW),
-        rows_without_booking=count(_ROWS_WITHOUT_BOOKING, practice=practice),
-        rows_otherwise=count(_ROWS_OTHERWISE),
+        bookings_without_row=count(bookings_without_row),
+        rows_without_booking=count(rows_without_booking, practice=practice),
+        rows_otherwise=count(rows_otherwise),
         false_conflicts=count(_FALSE_CONFLICTS),
     )
 

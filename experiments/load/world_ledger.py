@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from experiments.judge.history import DOUBLE_BOOKINGS
-from experiments.judge.ledger import Judgement
+from experiments.judge.ledger import found
 from experiments.load.measurements import in_words
 from experiments.load.world_users import ANYBODY, MINUTE
 from experiments.scenes.shapes import OPENING
@@ -25,7 +24,9 @@ from experiments.scenes.shapes import OPENING
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from sqlalchemy import Connection, TextClause
+    from sqlalchemy import Connection
+
+    from experiments.judge.ledger import Judgement
 
 COLUMNS = (
     "vu",
@@ -90,13 +91,6 @@ _PREPARE = (
     "CREATE INDEX ON stay (appointment_id)",
     "ANALYZE stay",
 )
-_SEEN_DOUBLE = text("""
-    SELECT count(DISTINCT (one.appointment_id, other.appointment_id))
-      FROM stay AS one
-      JOIN stay AS other
-        ON one.appointment_id < other.appointment_id AND one.staff_id = other.staff_id
-           AND one.place && other.place AND one.certain && other.certain
-""")
 _BOOKINGS_WITHOUT_ROW = text("""
     SELECT count(*)
       FROM reply
@@ -134,17 +128,6 @@ _ROWS_OTHERWISE = text("""
                   ELSE row.status = 'confirmed' AND row.blocked = place
                        AND row.staff_id = coalesce(change.staff_id, row.staff_id) END)
 """)
-_FALSE_CONFLICTS = text("""
-    SELECT count(*)
-      FROM reply
-     WHERE outcome = 'conflict' AND NOT EXISTS (
-           SELECT FROM stay
-            WHERE stay.appointment_id = taken_by
-              AND stay.appointment_id IS DISTINCT FROM reply.appointment_id
-              AND stay.staff_id = coalesce(reply.staff_id, stay.staff_id)
-              AND stay.place && reply.place
-              AND possible && int8range(started, ended, '[]'))
-""")
 
 
 def judge(connection: Connection, replies: NDArray[np.void], *, practice: str) -> Judgement:
@@ -167,15 +150,12 @@ def judge(connection: Connection, replies: NDArray[np.void], *, practice: str) -
     for statement in _PREPARE:
         connection.exec_driver_sql(statement)
 
-    def count(query: TextClause, **parameters: str) -> int:
-        return int(connection.execute(query, parameters).scalar_one())
-
-    return Judgement(
-        double_bookings=max(count(DOUBLE_BOOKINGS), count(_SEEN_DOUBLE)),
-        bookings_without_row=count(_BOOKINGS_WITHOUT_ROW),
-        rows_without_booking=count(_ROWS_WITHOUT_BOOKING, practice=practice),
-        rows_otherwise=count(_ROWS_OTHERWISE),
-        false_conflicts=count(_FALSE_CONFLICTS),
+    return found(
+        connection,
+        bookings_without_row=_BOOKINGS_WITHOUT_ROW,
+        rows_without_booking=_ROWS_WITHOUT_BOOKING,
+        rows_otherwise=_ROWS_OTHERWISE,
+        practice=practice,
     )
 
 
