@@ -18,6 +18,9 @@ works, and errs on the side of dependence:
   all that it does. Where it goes on, it has taken its snapshot already; functions and triggers take
   others.
 - A step that lets others go on includes what these then do.
+- Who asks for a lock and waits is let go on by whoever has it, and nobody has noticed: that comes
+  to the same as to ask for it afterwards. Who looks at something before it waits, or takes another
+  way where it would have to, or keeps out others whom the holder lets in, is noticed.
 - A number drawn from a sequence is gone at once, whatever becomes of the transaction. Two that draw
   do not commute, where it matters who is given which number.
 - Steps of SERIALIZABLE transactions commute only where both read: writes, reads after writes and
@@ -68,15 +71,17 @@ class Lock(NamedTuple):
         kind: What it is: on a `row` or `table`, an `entry` in an index, an `advisory` lock, the
             next number to `draw`, or anything of a table for which `write` stands.
         what: The table's name, the index's, or the advisory lock's key; nothing for any key.
-        strength: How strong it is, where there are modes; of a number to draw whether it matters
-            who draws which.
+        strength: How strong it is, where there are modes; of an advisory lock how strong it is at
+            least, and of a number to draw whether it matters who draws which.
         values: What all of its rows have.
+        certain: Whether it is one, and surely asked for: others who surely ask for it are kept out.
     """
 
     kind: str
     what: str
     strength: int = 0
     values: Items = frozenset()
+    certain: bool = False
 
 
 class Change(NamedTuple):
@@ -103,10 +108,12 @@ class Footprint:
         reads: The statements that see what is committed.
         snapshot: Whether it fixes what its transaction sees.
         asks: The locks that it asks for.
-        lets_go: The locks that it lets go of.
+        lets_go: The locks that it may let go of.
+        had: Those of them that its transaction surely had.
         publishes: The changes that it makes visible.
         serializable: Whether its transaction is SERIALIZABLE.
         quiet: Whether it only reads.
+        patient: Whether it waits for all that it asks for.
         first: Whether it is its client's first.
         last: Whether its client may be told something after it.
     """
@@ -116,9 +123,11 @@ class Footprint:
     snapshot: bool = False
     asks: frozenset[Lock] = frozenset()
     lets_go: frozenset[Lock] = frozenset()
+    had: frozenset[Lock] = frozenset()
     publishes: tuple[Change, ...] = ()
     serializable: bool = False
     quiet: bool = False
+    patient: bool = False
     first: bool = False
     last: bool = False
 
@@ -129,9 +138,11 @@ class Footprint:
             snapshot=self.snapshot or other.snapshot,
             asks=self.asks | other.asks,
             lets_go=self.lets_go | other.lets_go,
+            had=self.had | other.had,
             publishes=self.publishes + other.publishes,
             serializable=self.serializable or other.serializable,
             quiet=self.quiet and other.quiet,
+            patient=self.patient and other.patient,
             first=self.first or other.first,
             last=self.last or other.last,
         )
@@ -140,6 +151,37 @@ class Footprint:
 def independent(one: Footprint, other: Footprint) -> bool:
     """Whether two steps of different clients commute, and neither says who was open when."""
     return not ((one.first and other.last) or (one.last and other.first)) and commute(one, other)
+
+
+def only_waits(holder: Footprint, asker: Footprint) -> bool:
+    """Whether all that a step has to do with an earlier one is that this lets it have a lock.
+
+    To ask for it earlier, and to wait, then comes to the same.
+
+    Args:
+        holder: The step that came first.
+        asker: The step of another client that came later.
+    """
+    return (
+        asker.patient
+        and any(_keeps_out(held, asked) for held in holder.had for asked in asker.asks)
+        and commute(replace(holder, lets_go=frozenset()), asker)
+    )
+
+
+def _keeps_out(held: Lock, asked: Lock) -> bool:
+    """Whether who has a lock surely keeps out who asks for one, and all who'd be kept out by it."""
+    surely = held.certain and asked.certain and _conflict(held, asked)
+    return surely and _includes(held, asked)
+
+
+def _includes(held: Lock, asked: Lock) -> bool:
+    """Whether one lock, of the same thing, keeps out all whom the other one would keep out."""
+    if held[:2] != asked[:2] or held.values != asked.values:
+        return False
+    if held.kind == "table":
+        return _TABLE_CONFLICTS[held.strength] >= _TABLE_CONFLICTS[asked.strength]
+    return held.strength >= asked.strength
 
 
 def commute(one: Footprint, other: Footprint) -> bool:
@@ -196,6 +238,7 @@ class _Held:
 
     level: str = ""
     locks: frozenset[Lock] = frozenset()
+    had: frozenset[Lock] = frozenset()
     changes: tuple[Change, ...] = ()
     opaque: bool = False
     began: bool = False
@@ -233,6 +276,8 @@ class Ledger:
         held.locks |= {each for each in self._asks(turn) if each.kind != "draw"}
         held.changes += _changes(turn)
         held.opaque |= not turn.statement.recognised or held.level == UNKNOWN_LEVEL
+        if not turn.statement.recognised:  # it may go back to a savepoint
+            held.had = frozenset()
         # What is checked at its end may find, or have to wait for, anything.
         held.opaque |= self.keys is not None and not self.keys.deferred.isdisjoint(
             turn.statement.writes
@@ -246,10 +291,22 @@ class Ledger:
         self._held[client] = _Held()
 
     def settle(self, turn: Turn) -> None:
-        """Take account of a step's error: the transaction's locks are gone."""
-        if turn.error is not None and turn.client in self._held:
-            self._held[turn.client].locks = frozenset()
-            self._held[turn.client].changes = ()
+        """Take account of what came of a step: after an error the transaction's locks are gone."""
+        held = self._held.get(turn.client)
+        if held is None:
+            return
+        if turn.error is not None:
+            held.locks = held.had = frozenset()
+            held.changes = ()
+        elif turn.statement is not None and turn.in_transaction and turn.answered_at is not None:
+            held.had |= self._surely_has(turn, turn.statement)
+
+    def _surely_has(self, turn: Turn, statement: Statement) -> set[Lock]:
+        """The locks that a transaction has after a statement, until it ends."""
+        if not statement.recognised or not statement.patient or statement.outlives:
+            return set()
+        one = turn.result.count == 1
+        return {each for each in self._asks(turn) if each.certain and (one or each.kind != "row")}
 
     def footprint(self, turn: Turn, waiting: Iterable[Turn], *, may_fail: bool) -> Footprint:
         """Return what a step would do if it were let through now.
@@ -273,16 +330,21 @@ class Ledger:
             return Footprint(
                 opaque=held.opaque,
                 lets_go=held.locks,
+                had=held.had,
                 publishes=held.changes if turn.kind == "commit" else (),
                 serializable=serializable,
                 last=True,
             )
         assert turn.statement is not None
-        asks = self._asks(turn)
+        # To ask again for what the transaction has is nothing to others.
+        asks = frozenset(
+            each for each in self._asks(turn) if not any(_includes(had, each) for had in held.had)
+        )
         own = not turn.in_transaction
         fixed = turn.in_transaction and level in ("REPEATABLE READ", "SERIALIZABLE")
         goes_on = turn.kind == "write"
         blind = fixed or (goes_on and not turn.statement.again)
+        blind |= turn.statement.table_lock is not None
         return Footprint(
             opaque=not turn.statement.recognised or level == UNKNOWN_LEVEL,
             reads=() if blind else (Look(turn.statement, _items(turn.keyed.looks)),),
@@ -293,6 +355,7 @@ class Ledger:
             publishes=_changes(turn) if own else (),
             serializable=serializable or turn.statement.serializable,
             quiet=turn.statement.only_reads,
+            patient=turn.statement.patient,
             last=own,
         )
 
@@ -301,16 +364,21 @@ class Ledger:
         assert statement is not None
         if statement.table_lock is not None:
             return frozenset(
-                Lock("table", table, statement.table_lock) for table in statement.tables
+                Lock("table", table, statement.table_lock, certain=True)
+                for table in statement.tables
             )
-        asked = {Lock("table", table, _READS) for table in statement.tables}
+        asked = {Lock("table", table, _READS, certain=True) for table in statement.tables}
         asked |= {Lock("draw", table, strength=1) for table in statement.draws}
         if statement.advisory:
-            asked |= {Lock("advisory", key) for key in keyed.locks or {""}}
+            asked |= {
+                Lock("advisory", key, statement.advisory, certain=key in keyed.certain)
+                for key in keyed.locks or {""}
+            }
         for table in statement.tables if statement.row_lock else ():
             rows = frozenset(keyed.looks.get(table, {}).items())
-            asked |= {Lock("row", table, statement.row_lock, rows)}
-            asked |= {Lock("table", table, _LOCKS_ROWS)}
+            one = keyed.row == (table, rows)
+            asked |= {Lock("row", table, statement.row_lock, rows, certain=one)}
+            asked |= {Lock("table", table, _LOCKS_ROWS, certain=True)}
         for table, columns in statement.writes.items():
             asked |= self._written(table, columns, keyed.writes.get(table, {}))
         return frozenset(asked)
@@ -323,7 +391,7 @@ class Ledger:
         )
         asked = {
             Lock("row", table, UPDATE if identified else NO_KEY_UPDATE, rows),
-            Lock("table", table, _WRITES),
+            Lock("table", table, _WRITES, certain=True),
             *(Lock("row", other, KEY_SHARE) for other in self.references.get(table, ())),
             # Of whom nothing is known, everything in the table stands in the way.
             Lock("write", table, 0, rows),

@@ -264,6 +264,8 @@ class _Walk:
         ready = turns.ready
         current = self._last.client if self._last and self._last.client in ready else -1
         client = current if current in awake else awake[0]
+        # What the server decided otherwise this time may have taken a step away.
+        self._asleep &= ready.keys()
         fork = Fork(self._before(), self._cost, current, tuple(ready), self._asleep)
         if self._reduce:
             waiting = [turn for turn in turns.flying if turn.client in turns.waiting]

@@ -38,6 +38,7 @@ _PLAIN = {"int2", "int4", "int8", "uuid", "text", "varchar"}
 _PARAMETER = "parameter_"
 _NAMED = re.compile(rf"%\(({_PARAMETER}\d+)\)s")
 _QUOTED = re.compile(r"'((?:[^'\\]|'')*)'(?:::[\w ]+)?")
+_ELEMENT = re.compile(r"'\{([\w-]+)\}'(?:::[\w ]+\[\])?")
 _SCOPES = (exp.Select, exp.Update, exp.Delete, exp.Insert)
 
 Values = dict[str, str]
@@ -55,11 +56,16 @@ class Keyed:
         writes: For each table that it writes, what all rows have that it adds, changes or removes;
             before and after.
         locks: The keys of the advisory locks that it names; None where they aren't known.
+        certain: The keys of those that it surely asks for.
+        row: The table and all columns of an index, where it locks the row that has them and looks
+            for nothing else.
     """
 
     looks: Mapping[str, Values] = field(default_factory=dict)
     writes: Mapping[str, Values] = field(default_factory=dict)
     locks: frozenset[str] | None = None
+    certain: frozenset[str] = frozenset()
+    row: tuple[str, Items] | None = None
 
 
 UNKNOWN = Keyed()
@@ -174,7 +180,23 @@ class Keys:
                 _meet(looks, table, self._wanted(scope, node, table))
         # A row that is named may take others with it, which have other values.
         writes |= {table: {} for table in self._cascaded.intersection(writes)}
-        return Keyed(looks, writes, self._locks(statement))
+        locks = self._locks(statement)
+        asks = [call for call in statement.find_all(exp.Anonymous) if _is_advisory(call)]
+        certain = locks if locks and all(call.parent is statement for call in asks) else frozenset()
+        return Keyed(looks, writes, locks, certain, self._row(statement, looks))
+
+    def _row(self, statement: exp.Expr, looks: Mapping[str, Values]) -> tuple[str, Items] | None:
+        """The one row that a statement locks, if it is there; None where that isn't certain."""
+        sources = list(_sources(statement))
+        where = statement.args.get("where")
+        if not (statement.args.get("locks") and where and len(sources) == 1 and len(looks) == 1):
+            return None
+        ((table, values),) = looks.items()
+        nothing_else = len(list(_terms(where.this))) == len(values) and NULL not in values.values()
+        named = any(
+            index.whole and index.columns == values.keys() for index in self._indexes.get(table, ())
+        )
+        return (table, frozenset(values.items())) if named and nothing_else else None
 
     def _wanted(self, scope: exp.Expr | None, node: exp.Table, table: str) -> Values:
         """What all rows have that are seen where a table is named."""
@@ -248,6 +270,8 @@ class Keys:
 
     def _constant(self, value: exp.Expr, kind: str) -> str | None:
         """A constant as SQL writes it, without casts to its own type, which leave it as it is."""
+        if isinstance(value, exp.Any):
+            return self._only_element(value.this.unnest(), kind)
         while isinstance(value, exp.Cast | exp.Paren):
             if isinstance(value, exp.Cast) and not _is_of_kind(value.to, kind):
                 return None
@@ -255,6 +279,18 @@ class Keys:
         if isinstance(value, exp.Placeholder):
             return self._parameter(value.name)
         return value.sql("postgres") if isinstance(value, exp.Literal | exp.Null) else None
+
+    def _only_element(self, array: exp.Expr, kind: str) -> str | None:
+        if isinstance(array, exp.Cast):
+            elements = array.to.expressions
+            if not (elements and isinstance(elements[0], exp.DataType)):
+                return None
+            if not _is_of_kind(elements[0], kind):
+                return None
+            array = array.this
+        given = self._constant(array, kind)
+        only = _ELEMENT.fullmatch(given) if given else None
+        return f"'{only[1]}'" if only and only[1].upper() != "NULL" else None
 
     def _parameter(self, name: str) -> str | None:
         number = int(name.removeprefix(_PARAMETER)) if name.startswith(_PARAMETER) else 0
@@ -264,7 +300,7 @@ class Keys:
         """The keys of the advisory locks that are asked for or given back."""
         found: set[str] = set()
         for call in statement.find_all(exp.Anonymous):
-            if "advisory" not in call.name.lower():
+            if not _is_advisory(call):
                 continue
             select = call.find_ancestor(exp.Select)
             if select is None or not call.expressions or any(select.find_all(exp.Table)):
@@ -391,6 +427,10 @@ _FAMILIES = {
 
 def _is_of_kind(type_: exp.DataType, kind: str) -> bool:
     return type_.this.name in _FAMILIES.get(kind, ()) and not type_.expressions
+
+
+def _is_advisory(call: exp.Anonymous) -> bool:
+    return "advisory" in call.name.lower()
 
 
 def _is_plain(argument: exp.Expr) -> bool:

@@ -26,9 +26,11 @@ from psycopg.sql import SQL, Identifier
 from experiments.sql.commands import WORDS
 from experiments.sql.statements import (
     ALL,
+    EXCLUSIVE,
     KEY_SHARE,
     NO_KEY_UPDATE,
     SHARE,
+    SHARED,
     TABLE_MODES,
     UPDATE,
     Changes,
@@ -59,6 +61,7 @@ _AFTER_TABLE = {
 }  # fmt: skip
 # Settings that say how to plan, and nothing of what is seen or locked.
 _PLANNING = re.compile(r"'(jit|plan_cache_mode|work_mem|enable_\w+|\w+_cost)'")
+_IMPATIENT = {"nowait", "skip"}
 _BEFORE_ALL = {"select", "distinct", "all", "returning", ",", ".", "("}
 _DEFINING = {"create", "alter", "drop", "comment", "grant", "revoke"}
 # Volatile, yet they neither see nor change what another client could notice.
@@ -299,7 +302,9 @@ class Recogniser:
             words=frozenset([*words, ALL] if self._whole_rows(words) else words),
             writes=writes,
             row_lock=_row_lock(words),
-            advisory=bool(advisory),
+            advisory=_strength(advisory),
+            patient=not (own or followed or _IMPATIENT.intersection(words))
+            and not any("_try_" in word for word in advisory),
             releases=any("unlock" in word for word in advisory),
             outlives=any("xact" not in word for word in advisory),
             draws=self._numbered | {""} if "nextval" in called else frozenset(),
@@ -435,6 +440,7 @@ class Recogniser:
             tables=tables,
             words=frozenset(words),
             table_lock=mode,
+            patient="nowait" not in words,
             writes=dict.fromkeys(tables, frozenset({ALL})),
         )
 
@@ -593,6 +599,13 @@ def _columns_set(words: list[str]) -> frozenset[str]:
             assigned = words[position + 1]
             columns.add(ALL if assigned == "(" else assigned)
     return frozenset(columns)
+
+
+def _strength(advisory: set[str]) -> int:
+    """The weakest of some functions' advisory locks; 0 where there are none."""
+    if not advisory:
+        return 0
+    return SHARED if any("shared" in word for word in advisory) else EXCLUSIVE
 
 
 def _row_lock(words: list[str]) -> int:

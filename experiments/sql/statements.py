@@ -12,6 +12,9 @@ ALL = "*"
 # Row locks in order of strength. Two conflict where they add up to 5 or more.
 KEY_SHARE, SHARE, NO_KEY_UPDATE, UPDATE = 1, 2, 3, 4
 
+# Advisory locks in order of strength.
+SHARED, EXCLUSIVE = 1, 2
+
 TABLE_MODES = (
     "access share",
     "row share",
@@ -36,7 +39,9 @@ class Statement:
         row_lock: The strongest lock that it asks on rows that exist, on any table it names; 0
             where it asks none.
         table_lock: The mode of LOCK TABLE, as a position in `TABLE_MODES`.
-        advisory: Whether it takes or releases advisory locks.
+        advisory: The weakest advisory lock that it takes or releases; 0 where it does neither.
+        patient: Whether it waits for the locks that it asks for where others have them, and does
+            nothing else then.
         releases: Whether it lets go of a lock before its transaction ends.
         outlives: Whether it takes a lock that outlives its transaction.
         serializable: Whether it raises the isolation level of its transaction.
@@ -53,7 +58,8 @@ class Statement:
     writes: Changes = field(default_factory=dict)
     row_lock: int = 0
     table_lock: int | None = None
-    advisory: bool = False
+    advisory: int = 0
+    patient: bool = False
     releases: bool = False
     outlives: bool = False
     serializable: bool = False

@@ -162,6 +162,31 @@ def test_parameters_are_values(keys: Keys) -> None:
     assert keys.of(lock, ["7"]).locks is None
 
 
+def test_what_is_surely_locked(keys: Keys) -> None:
+    """The keys that are asked for whatever happens, and a row that is found by its key alone."""
+    assert keys.of("SELECT pg_advisory_xact_lock(1)").certain == {"(1,)"}
+    for unsure in (
+        "SELECT CASE WHEN false THEN pg_advisory_xact_lock(1) END",
+        "SELECT 1 WHERE EXISTS (SELECT pg_advisory_xact_lock(1))",
+        "SELECT pg_advisory_xact_lock(id) FROM staff",
+    ):
+        assert not keys.of(unsure).certain
+    row = ("staff", frozenset({("id", "1")}))
+    assert keys.of("SELECT name FROM staff WHERE id = 1 FOR UPDATE").row == row
+    assert keys.of("SELECT id FROM staff WHERE id = ANY($1) FOR SHARE", ["'{1}'"]).row == row
+    for sql in (
+        "SELECT name FROM staff WHERE id = 1",
+        "SELECT name FROM staff WHERE id = 1 AND name = 'a' FOR UPDATE",
+        "SELECT name FROM staff WHERE id = 1 AND now() > '2030-01-01' FOR UPDATE",
+        "SELECT name FROM staff WHERE name = 'a' FOR UPDATE",
+        "SELECT 1 FROM staff JOIN slot ON slot.staff_id = 1 WHERE staff.id = 1 FOR UPDATE",
+        "SELECT 1 WHERE NOT EXISTS (SELECT FROM staff WHERE id = 1 FOR UPDATE)",
+    ):
+        assert keys.of(sql).row is None, sql
+    for several in ("'{1,2}'", "'{}'", "'{NULL}'", "'{{1}}'"):
+        assert keys.of("SELECT id FROM staff WHERE id = ANY($1)", [several]).looks["staff"] == {}
+
+
 def test_two_who_never_meet_have_one_schedule() -> None:
     """Nothing of one depends on the other: say so, and count it."""
     seen = explore_pairs(
@@ -183,8 +208,17 @@ STATEMENTS = (
         WHERE NOT EXISTS (SELECT FROM slot WHERE staff_id = {staff} AND note = 'x{other}')""",
     "DELETE FROM slot WHERE staff_id = {staff} AND note = 'x'",
     "SELECT pg_advisory_xact_lock({staff})",
+    "SELECT pg_advisory_xact_lock(id) FROM staff WHERE id = {staff}",
+    "SELECT pg_advisory_xact_lock(1), pg_advisory_xact_lock(2)",
+    "SAVEPOINT s; SELECT pg_advisory_xact_lock({staff}); ROLLBACK TO s",
+    "SELECT pg_advisory_xact_lock_shared({other})",
     "SELECT pg_try_advisory_xact_lock({other})",
+    "LOCK TABLE slot IN SHARE ROW EXCLUSIVE MODE",
+    "LOCK TABLE slot IN SHARE MODE",
     "SELECT id FROM staff WHERE id = {staff} FOR UPDATE",
+    "SELECT id FROM staff WHERE id = {staff} FOR SHARE",
+    "SELECT id FROM staff ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+    "SELECT id FROM staff WHERE id = {other} FOR NO KEY UPDATE NOWAIT",
     "UPDATE staff SET name = name || '{client}' WHERE id = {other}",
 )
 LEVELS = ("READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
@@ -202,10 +236,11 @@ def _drawn(source: Random, clients: int) -> list[Callable[[Engine], list[object]
     works: list[Callable[[Engine], list[object]]] = []
     for client in range(clients):
         statements = [
-            source.choice(STATEMENTS).format(
+            statement.format(
                 client="pq"[client % 2], staff=source.choice((1, 2)), other=source.choice((1, 2))
             )
             for _ in range(source.choice((1, 2, 2, 3)))
+            for statement in source.choice(STATEMENTS).split("; ")
         ]
         works.append(partial(_sent, level, statements, source.random() < 0.8))
     return works

@@ -14,14 +14,17 @@ from experiments.explore.independence import (
     Lock,
     Look,
     independent,
+    only_waits,
 )
-from experiments.sql.keys import DRAWN, distinct
+from experiments.sql.keys import DRAWN, Keyed, distinct
 from experiments.sql.recogniser import Recogniser, _wanted
 from experiments.sql.statements import (
     ALL,
+    EXCLUSIVE,
     KEY_SHARE,
     NO_KEY_UPDATE,
     SHARE,
+    SHARED,
     TABLE_MODES,
     UPDATE,
     Statement,
@@ -226,6 +229,68 @@ def test_an_advisory_lock_is_its_key() -> None:
     assert not any(commute(unknown, each) for each in keys)
 
 
+HAS = Lock("advisory", "(1,)", EXCLUSIVE, certain=True)
+ENDS = Footprint(lets_go=frozenset({HAS}), had=frozenset({HAS}), publishes=CHANGE, last=True)
+WAITS = Footprint(asks=frozenset({HAS}), patient=True, first=True)
+
+
+@pytest.mark.parametrize(
+    ("holder", "asker"),
+    [
+        (ENDS, replace(WAITS, patient=False)),  # it takes another way
+        (ENDS, replace(WAITS, asks=frozenset({HAS._replace(certain=False)}))),  # or asks for none
+        (ENDS, replace(WAITS, asks=frozenset({HAS._replace(what="")}))),  # or for another one
+        (ENDS, replace(WAITS, reads=(Look(READ, {}),))),  # it has looked before
+        (ENDS, replace(WAITS, snapshot=True)),
+        (replace(ENDS, had=frozenset({HAS._replace(strength=SHARED)})), WAITS),  # others got in
+        (replace(ENDS, had=frozenset()), WAITS),
+        (replace(ENDS, asks=frozenset({HAS})), WAITS),
+        (replace(ENDS, opaque=True), WAITS),
+    ],
+)
+def test_who_only_waits_may_as_well_ask_later(holder: Footprint, asker: Footprint) -> None:
+    """To wait for a lock is no schedule of its own, unless anybody could have noticed."""
+    assert only_waits(ENDS, WAITS)
+    assert not independent(ENDS, WAITS)
+    assert not only_waits(holder, asker)
+
+
+def test_what_a_transaction_has_it_asks_for_no_more() -> None:
+    """A table that is locked more strongly, or a key again; what may not have been had, it does."""
+    keyed = Keyed(locks=frozenset({"(1,)"}), certain=frozenset({"(1,)"}))
+    text = "SELECT pg_advisory_xact_lock(1)"
+
+    def asks(first: Statement, second: Statement, *, known: Keyed = keyed, count: int = 1) -> int:
+        ledger = Ledger({})
+        for number, statement in enumerate((first, second)):
+            turn = Turn(1, Unit([], "query"), "statement", text, in_transaction=True, client=0)
+            turn.statement, turn.keyed, turn.answered_at = statement, known, number
+            turn.begin, turn.result.count = "" if number else "BEGIN", count
+            if number:
+                return len(ledger.footprint(turn, [], may_fail=False).asks)
+            ledger.note(turn)
+            ledger.settle(turn)
+        raise AssertionError
+
+    lock = Statement(advisory=EXCLUSIVE, patient=True)
+    assert asks(lock, lock) == 0
+    assert asks(replace(lock, patient=False), lock) == 1
+    assert asks(replace(lock, advisory=SHARED), lock) == 1
+    assert asks(lock, replace(lock, advisory=SHARED)) == 0
+    assert asks(lock, lock, known=Keyed(locks=frozenset({"(1,)"}))) == 1
+    assert asks(replace(lock, outlives=True), lock) == 1
+    table = Statement(tables=frozenset({"staff"}), patient=True)
+    exclusive, share = (TABLE_MODES.index(mode) for mode in ("exclusive", "share"))
+    assert asks(replace(table, table_lock=exclusive), replace(table, table_lock=share)) == 0
+    assert asks(replace(table, table_lock=share), replace(table, table_lock=exclusive)) == 1
+    row = frozenset({("id", "1")})
+    rows = replace(table, row_lock=UPDATE)
+    one = Keyed({"staff": {"id": "1"}}, row=("staff", row))
+    assert asks(rows, rows, known=one) == 0
+    assert asks(rows, rows, known=one, count=0) == 1  # there was none
+    assert asks(rows, rows, known=Keyed({"staff": {"id": "1"}})) == 1
+
+
 def test_an_answer_does_not_commute_with_a_question() -> None:
     """Properties speak of requests that were open at the same time."""
     assert not commute(COMMIT_OF_NOTHING, Footprint(first=True))
@@ -285,7 +350,13 @@ def test_table_and_advisory_locks_are_recognised(read: Recogniser) -> None:
     table = read("LOCK TABLE appointment IN SHARE ROW EXCLUSIVE MODE")
 
     assert table.table_lock == TABLE_MODES.index("share row exclusive")
-    assert read("SELECT pg_advisory_xact_lock(1)").advisory
+    assert read("SELECT pg_advisory_xact_lock(1)").advisory == EXCLUSIVE
+    assert read("SELECT pg_advisory_xact_lock(1)").patient
+    assert read("SELECT pg_advisory_xact_lock_shared(1)").advisory == SHARED
+    assert not read("SELECT pg_try_advisory_xact_lock(1)").patient
+    assert not read("SELECT plus_one(id) FROM staff FOR UPDATE").patient
+    assert not read("SELECT id FROM staff FOR UPDATE SKIP LOCKED").patient
+    assert not read("LOCK TABLE staff NOWAIT").patient
     assert not read("SELECT pg_advisory_xact_lock(1)").outlives
     assert read("SELECT pg_advisory_lock(1)").outlives
     assert read("SELECT pg_advisory_unlock(1)").releases

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,18 @@ def test_whoever_lets_a_client_go_on_comes_before_its_next_step() -> None:
     assert [race.earlier for race in reversals(run)] == []
     waited_for_nobody = [run[0], step(1, "b", answered_at=1), *run[2:]]
     assert [race.earlier for race in reversals(waited_for_nobody)] == [2]
+
+
+def test_who_has_a_lock_first_is_a_race_and_who_waits_for_it_is_none() -> None:
+    """A client asks for a lock that another one has let go of: the race is for the lock."""
+    lock = Lock("advisory", "(1,)", certain=True)
+    asks = Footprint(asks=frozenset({lock}), patient=True)
+    ends = Footprint(lets_go=frozenset({lock}), had=frozenset({lock}))
+    run = [Step(0, asks, None), Step(0, ends, None), Step(1, asks, None), Step(1, ends, None)]
+    assert [(race.earlier, race.later, race.first) for race in reversals(run)] == [(0, 1, [1])]
+    impatient = replace(asks, patient=False)
+    run[2] = Step(1, impatient, None)
+    assert [race.earlier for race in reversals(run)] == [1]
 
 
 def _schedules(program: Program, order: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
