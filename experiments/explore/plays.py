@@ -263,14 +263,12 @@ class BookingPlay(Stage):
 
     def serve(self, own: Engine) -> BookingService:
         """Return a client's service, given its connections."""
-        made = self.service(
+        return self.service(
             own,
             offers=0,
             source=_Undecided(self._seed),
             sleep=lambda _: None,
         )
-        self._remind(made)
-        return made
 
     def _remind(self, service: BookingService) -> None:
         """Have a service know the rules that held before, and nothing of what came later.
@@ -282,8 +280,7 @@ class BookingPlay(Stage):
 
     def ask(self, service: BookingService, client: int) -> Answer:
         """Make a client's call, again as long as it doesn't know what came of it."""
-        if any(call.operation == "close" for call in self.scene.calls):
-            self._remind(service)
+        self._remind(service)
         for _ in range(self._times):
             answer = self.perform(service, client)
             if answer.reply.outcome not in UNCERTAIN:

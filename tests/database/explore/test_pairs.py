@@ -14,6 +14,7 @@ from booking_core.strategies.advisory import Advisory, AdvisoryTry
 from experiments.cli.main import main
 from experiments.explore import explore, replay
 from experiments.explore.pairs import explore_pairs
+from experiments.explore.search import Systematic
 from experiments.scenes import stage as stage_module
 from experiments.scenes.catalogue import HIDDEN
 from experiments.scenes.odd import ODD
@@ -179,6 +180,17 @@ class KeepsTheDoorShut(Advisory):
         if "Visitor" in str(tx.parameters["client"]):
             self._door.acquire()
         return super().claim(tx)
+
+
+def test_who_gave_up_in_one_run_remembers_as_much_in_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A service that runs out of tries forgets the rules: another run must not read them again."""
+    monkeypatch.setattr(Systematic, "TRIES", 1)
+    pairs = ["two visits of 1, 0 minutes apart"]
+    explored = explore_pairs("version", pairs=pairs, attempts=1, stages=1)
+    assert explored.complete
+    assert any("serialization_failure" in str(each) for each in explored.results[0].outcomes)
 
 
 def test_whoever_waits_in_the_program_afterwards_is_given_up(
