@@ -336,10 +336,11 @@ class Ledger:
                 last=True,
             )
         assert turn.statement is not None
-        # To ask again for what the transaction has is nothing to others.
-        asks = frozenset(
-            each for each in self._asks(turn) if not any(_includes(had, each) for had in held.had)
-        )
+        asks = self._asks(turn)
+        if held.had:  # to ask again for what the transaction has is nothing to others
+            asks = frozenset(
+                each for each in asks if not any(_includes(had, each) for had in held.had)
+            )
         own = not turn.in_transaction
         fixed = turn.in_transaction and level in ("REPEATABLE READ", "SERIALIZABLE")
         goes_on = turn.kind == "write"

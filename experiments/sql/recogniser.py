@@ -17,7 +17,7 @@ PostgreSQL's catalogue says which tables, foreign keys, functions and triggers t
 from __future__ import annotations
 
 import re
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, LiteralString, NamedTuple
 
@@ -511,10 +511,17 @@ def _wanted(definition: str) -> str | None:
 
 def _words(sql: str) -> list[str]:
     """The words of a text, in lower case, without quotes around names and without comments."""
+    return [*_cut(sql)]
+
+
+@lru_cache(maxsize=5000)
+def _cut(sql: str) -> tuple[str, ...]:
     words = [match[0].lower() for match in WORDS.finditer(sql)]
     words = [word.strip('"') for word in words if not word.startswith(("--", "/*"))]
     # After an operand a star multiplies, and stands for no columns.
-    return [word for before, word in pairwise(["", *words]) if word != ALL or before in _BEFORE_ALL]
+    return tuple(
+        word for before, word in pairwise(["", *words]) if word != ALL or before in _BEFORE_ALL
+    )
 
 
 def gives(words: Sequence[str], column: str, parameters: Sequence[bytes | None]) -> bool:

@@ -94,6 +94,7 @@ class Turns:
         self._pause = pause
         self._process = process
         self._now = 0
+        self._ready: dict[int, Turn] | None = None
         self._starts: dict[int, Turn] = {}
         self._works: Mapping[int, Callable[[], Any]] = {}
         self.taken: list[Turn] = []
@@ -112,7 +113,7 @@ class Turns:
         Raises:
             Stuck: One doesn't get there.
         """
-        self.taken, self.waiting, self._now = [], {}, 0
+        self.taken, self.waiting, self._now, self._ready = [], {}, 0, None
         self._hub.inside, self.parked = [], False
         self._works = works
         self._starts = {}
@@ -132,11 +133,13 @@ class Turns:
     @property
     def ready(self) -> dict[int, Turn]:
         """The steps that could be let through, by client."""
-        heads = dict(self._starts)
-        for one in self._hub.conversations:
-            if one.next is not None:  # of a client's two steps, that of the older connection
-                heads.setdefault(one.next.client, one.next)
-        return dict(sorted(heads.items()))
+        if self._ready is None:  # nothing changes until one of them is let through
+            heads = dict(self._starts)
+            for one in self._hub.conversations:
+                if one.next is not None:  # of a client's two steps, that of the older connection
+                    heads.setdefault(one.next.client, one.next)
+            self._ready = dict(sorted(heads.items()))
+        return self._ready
 
     @property
     def inside(self) -> Sequence[int]:
@@ -158,7 +161,7 @@ class Turns:
             Stuck: A client's code, or the server, takes too long.
         """
         client, fault = move
-        self._now = len(self.taken)
+        self._now, self._ready = len(self.taken), None
         before = dict(self.waiting)
         if client in self._starts:
             turn = self._starts.pop(client)
