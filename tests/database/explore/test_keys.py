@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
-from experiments.explore import Program, explore_program
 from experiments.explore.pairs import explore_pairs
-from experiments.judge.invariants import Invariant
 from experiments.server.connection import connect
 from experiments.sql.keys import DRAWN, NULL, Keys, distinct
 from experiments.sql.recogniser import Recogniser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from sqlalchemy import Engine
+    from collections.abc import Iterator
 
     from experiments.server.database import Database
 
@@ -195,80 +187,3 @@ def test_two_who_never_meet_have_one_schedule() -> None:
     assert seen.complete
     assert seen.apart == 1
     assert "one each where nothing depends on the other (1)" in seen.words
-
-
-STATEMENTS = (
-    "SELECT count(*) FROM slot WHERE staff_id = {staff}",
-    "SELECT count(*) FROM slot",
-    "SELECT note FROM slot WHERE id = {staff}",
-    "UPDATE slot SET note = note || '{client}' WHERE id = {staff}",
-    "UPDATE slot SET staff_id = {staff} WHERE note = 'x{other}'",
-    "INSERT INTO slot (staff_id, note) VALUES ({staff}, 'x{other}') ON CONFLICT DO NOTHING",
-    """INSERT INTO slot (staff_id, note) SELECT {staff}, '{client}'
-        WHERE NOT EXISTS (SELECT FROM slot WHERE staff_id = {staff} AND note = 'x{other}')""",
-    "DELETE FROM slot WHERE staff_id = {staff} AND note = 'x'",
-    "SELECT pg_advisory_xact_lock({staff})",
-    "SELECT pg_advisory_xact_lock(id) FROM staff WHERE id = {staff}",
-    "SELECT pg_advisory_xact_lock(1), pg_advisory_xact_lock(2)",
-    "SAVEPOINT s; SELECT pg_advisory_xact_lock({staff}); ROLLBACK TO s",
-    "SELECT pg_advisory_xact_lock_shared({other})",
-    "SELECT pg_try_advisory_xact_lock({other})",
-    "LOCK TABLE slot IN SHARE ROW EXCLUSIVE MODE",
-    "LOCK TABLE slot IN SHARE MODE",
-    "SELECT id FROM staff WHERE id = {staff} FOR UPDATE",
-    "SELECT id FROM staff WHERE id = {staff} FOR SHARE",
-    "SELECT id FROM staff ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
-    "SELECT id FROM staff WHERE id = {other} FOR NO KEY UPDATE NOWAIT",
-    "UPDATE staff SET name = name || '{client}' WHERE id = {other}",
-)
-LEVELS = ("READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
-
-
-STORED = """
-    SELECT (SELECT string_agg(concat(id, staff_id, note), ',' ORDER BY id) FROM slot),
-           (SELECT string_agg(concat(id, name), ',' ORDER BY id) FROM staff)
-"""
-
-
-def _drawn(source: Random, clients: int) -> list[Callable[[Engine], list[object]]]:
-    """A little program: what each client sends in a transaction, and whether it commits."""
-    level = source.choice(LEVELS)
-    works: list[Callable[[Engine], list[object]]] = []
-    for client in range(clients):
-        statements = [
-            statement.format(
-                client="pq"[client % 2], staff=source.choice((1, 2)), other=source.choice((1, 2))
-            )
-            for _ in range(source.choice((1, 2, 2, 3)))
-            for statement in source.choice(STATEMENTS).split("; ")
-        ]
-        works.append(partial(_sent, level, statements, source.random() < 0.8))
-    return works
-
-
-def _sent(level: str, statements: list[str], commits: bool, engine: Engine) -> list[object]:
-    """Send statements in a transaction; return what they were answered."""
-    told: list[object] = []
-    with engine.connect().execution_options(isolation_level=level) as connection:
-        try:
-            for statement in statements:
-                answer = connection.execute(text(statement))
-                told.append(sorted(map(str, answer)) if answer.returns_rows else answer.rowcount)
-        except DBAPIError as error:
-            connection.rollback()
-            return [*told, getattr(error.orig, "sqlstate", "")]
-        connection.commit() if commits else connection.rollback()
-    return told
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_random_programs_come_to_the_same(fresh: Database, seed: int) -> None:
-    """The reduced search reaches every outcome that the exhaustive one reaches, and no other."""
-    works = _drawn(Random(seed), 2)
-    program = Program(works, TABLES, [Invariant("stored", STORED, lambda *_: "")])
-    outcomes = []
-    for search in ("exhaustive", "reduced"):
-        result = explore_program(program, search=search, on=fresh.clear())  # type: ignore[arg-type]
-        assert result.complete
-        outcomes.append(set(result.outcomes))
-    assert outcomes[0] == outcomes[1]
