@@ -40,7 +40,7 @@ def shapes_command(*, dimension: str | None, draw: Path | None, count: bool, as_
     Examples:
       booking-lab shapes
       booking-lab shapes --count
-      booking-lab shapes --dimension "midnight in UTC" --draw midnight.png
+      booking-lab shapes --dimension "a month" --draw month.png
       booking-lab explore --shape "a cancel, twice" --strategy advisory
     """
     pairs = [

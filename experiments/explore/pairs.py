@@ -67,7 +67,7 @@ FIRST: tuple[str, ...] = (
     "visit, long visit: during, a month",
     "one key, another person",
     "a cancel, and a move overlapping itself",
-    "long visit, long visit: met by and overlapped by, midnight in UTC",
+    "long visit, long visit: met by and overlapped by, a month",
     "a cancel, twice",
     "a move to a later time, and a move of 1's to there",
     "brief visit, long visit: starts and during, the clocks go back",
@@ -77,6 +77,9 @@ FIRST: tuple[str, ...] = (
     "equal, and one was cancelled there",
     "one key of two owners",
     "a move to another, and a move that crosses it",
+    "three: twice book one slot, once another",
+    "three: cancel, and twice book its slot",
+    "three: book it, book it, book it",
 )
 
 

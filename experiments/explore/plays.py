@@ -331,7 +331,7 @@ class BookingPlay(Stage):
         after = self._stored(rows)
         faults = history.explain(
             self.scene.calls,
-            [self._as_charged(client, answers, endings) for client in range(self.clients)],
+            self._as_charged(answers, endings),
             [(ending.invoked, ending.replied) for ending in endings],
             self.existing,
             self.before,
@@ -397,42 +397,63 @@ class BookingPlay(Stage):
         """A reply without that it was given before, where that reply was lost on its way."""
         return replace(reply, replayed=reply.replayed and self._times == 1)
 
-    def _as_charged(
-        self, client: int, answers: Sequence[Answer], endings: Sequence[Ending]
-    ) -> Reply:
-        """A reply as it is held against the strategy.
+    def _as_charged(self, answers: Sequence[Answer], endings: Sequence[Ending]) -> list[Reply]:
+        """The replies as they are held against the strategy.
 
         Who gives up after the few tries that exploring allows would have gone on trying, and who
         may answer `busy` may do so because of a neighbour. Neither is held against it, as long as
-        somebody got through who could be in the way, at the same time, and tried as often; if
-        nobody did, the clients only kept each other away.
+        somebody got through who could be in the way, at the same time, and tried as often; or is
+        not to blame either. If nobody got through, the clients only kept each other away.
         """
-        answer = answers[client]
+        charged = [self._told(answer) for answer in answers]
+        through = {n for n, reply in enumerate(charged) if reply.outcome in history.SERVED}
+        while True:
+            excused = {
+                client
+                for client in range(self.clients)
+                if client not in through and self._is_excused(client, answers, endings, through)
+            }
+            if not excused:
+                break
+            through |= excused
+        for client in range(self.clients):
+            outcome = charged[client].outcome
+            if client in through and outcome not in history.SERVED:
+                charged[client] = Reply(EXCUSED)
+            elif outcome == "busy":
+                # Without anybody else's being at it, or without having said so, it is no answer.
+                charged[client] = Reply("error")
+        return charged
+
+    def _told(self, answer: Answer) -> Reply:
         reply = self._first_told(answer.reply)
-        if reply.outcome in history.SERVED:
-            return reply
-        if reply.outcome in UNCERTAIN:  # nothing went wrong that would be an excuse
-            return reply if self._times > 1 else Reply("error")
+        # Where nothing went wrong, not to know what came of it is no answer.
+        return Reply("error") if reply.outcome in UNCERTAIN and self._times == 1 else reply
+
+    def _is_excused(
+        self,
+        client: int,
+        answers: Sequence[Answer],
+        endings: Sequence[Ending],
+        through: set[int],
+    ) -> bool:
+        """Whether a client that was not served is not to blame, given who else is not."""
+        answer, own = answers[client], endings[client]
         refuses = self.strategy.traits.may_answer_busy
-        may_be_busy = reply.outcome == "busy" and refuses
-        tried_again = reply.outcome in ("busy", "serialization_failure", "deadlock")
+        may_be_busy = answer.reply.outcome == "busy" and refuses
+        tried_again = answer.reply.outcome in ("busy", "serialization_failure", "deadlock")
         gave_up = self.bounded and tried_again and answer.attempts >= self.attempts
-        own = endings[client]
         others = [
-            other
-            for number, other in enumerate(answers)
+            number
+            for number in range(self.clients)
             if number != client
             and self._may_meet(self.scene.calls[client], number)
             and endings[number].invoked <= own.replied
             and own.invoked <= endings[number].replied
         ]
-        through = any(other.reply.outcome in history.SERVED for other in others)
         # Who refuses to wait may fail as often as it likes while one rival is at it.
-        tried = refuses or sum(other.attempts for other in others) >= answer.attempts
-        if through and (may_be_busy or (gave_up and tried)):
-            return Reply(EXCUSED)
-        # To be busy without anybody else's being at it, or without having said so, is no answer.
-        return Reply("error") if reply.outcome == "busy" else reply
+        tried = refuses or sum(answers[each].attempts for each in others) >= answer.attempts
+        return not through.isdisjoint(others) and (may_be_busy or (gave_up and tried))
 
     def _may_meet(self, call: Call, other: int) -> bool:
         """Whether a request and another one may be in each other's way, as the strategy says."""
@@ -443,12 +464,17 @@ class BookingPlay(Stage):
         return bool(shared) or not self._staff_of(call).isdisjoint(self._staff_of(rival))
 
     def _staff_of(self, call: Call) -> set[int]:
-        """Whose calendars a request touches."""
+        """Whose calendars a request touches, wherever others have moved its appointment."""
         staff = set(call.team)
         if call.place and not call.team:
             staff.add(call.place.staff)
         if call.existing is not None:
             staff.add(self.scene.existing[call.existing].staff)
+            staff |= {
+                other.place.staff
+                for other in self.scene.calls
+                if other.place and other.existing == call.existing
+            }
         return staff
 
     def _stored(self, rows: Sequence[tuple[Any, ...]]) -> tuple[StoredRow, ...]:

@@ -1,8 +1,8 @@
 """The proof over the world of pairs: every strategy, every pair of requests, every order.
 
 `explore_pairs` plays a strategy; here several are played one after the other, and what that rests
-on is said beside the verdict. A few scenes of three requests stand beside the pairs, for what two
-can't show; they have more orders than time, so each is left after a number of them.
+on is said beside the verdict. Scenes of three requests stand beside the pairs, for what two
+can't show; some have more orders than time, so each is left after a number of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 
 from booking_core.errors import UnsupportedServer
 from experiments.explore.pairs import Explored, explore_pairs
-from experiments.scenes.parameters import check_words
+from experiments.scenes.parameters import BadExperiment, check_words
 from experiments.scenes.world import DIMENSIONS, TRIPLES, WORLD
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ def gather_triples(
     exhibits: Sequence[str | Strategy] = (),
     *,
     limit: int,
+    step: int = 1,
     progress: bool = True,
 ) -> Worlds:
     """Play the scenes of three requests under several strategies.
@@ -145,13 +146,18 @@ def gather_triples(
         strategies: Those under test.
         exhibits: The controls, which two requests don't break.
         limit: Schedules after which a scene is left.
+        step: Of how many scenes one is played; the controls have all of them.
         progress: Whether to show a progress bar.
 
     Raises:
+        BadExperiment: The step is less than 1.
         UnknownStrategy: There is no such strategy.
     """
+    if step < 1:
+        raise BadExperiment(f"A step is at least 1: {step}")
+    scenes = list(TRIPLES)[::step]
     explored = [
-        explore_pairs(each, pairs=TRIPLES, limit=limit, progress=progress) for each in strategies
+        explore_pairs(each, pairs=scenes, limit=limit, progress=progress) for each in strategies
     ]
     controls = [
         explore_pairs(each, pairs=TRIPLES, limit=limit, stop_at_first=True, progress=progress)

@@ -22,6 +22,12 @@ COUNT = """
     SELECT count(*) FROM appointment
      WHERE staff_id = ANY(%(staff_ids)s::integer[]) AND status = 'confirmed'
 """
+LOOK_AT_ONE = """
+    SELECT id, status FROM appointment
+     WHERE staff_id = %(staff_id)s::integer AND id IS DISTINCT FROM %(moved_id)s
+       AND blocked && tstzrange(%(blocked_from)s, %(blocked_until)s)
+     ORDER BY id LIMIT 1
+"""
 COUNT_AND_MOVES = f"""
     SELECT ({COUNT}), (SELECT sum(moves) FROM staff WHERE id = ANY(%(staff_ids)s::integer[]))
 """
@@ -94,6 +100,24 @@ class OwnLook(KeptApart):
         found = tx.run(LOOK.format(self.condition))
         tx.taken_by = found[0][0] if found else None
         return None if tx.taken_by is not None else tx.record(last=True)
+
+
+class FirstRowOnly(KeptApart):
+    """Of the appointments in the way the oldest is read, and whether that one is cancelled.
+
+    Where one was cancelled, whoever comes later finds that one, and the slot free.
+    """
+
+    name = "first_row_only"
+    seen = "code reviews: LIMIT 1 before the condition"
+
+    def claim(self, tx: BookingTransaction) -> int | None:
+        """Look at one row, then record."""
+        for found, status in tx.run(LOOK_AT_ONE):
+            if status == "confirmed":
+                tx.taken_by = found
+                return None
+        return tx.record(last=True)
 
 
 class PromisesCompared(OwnLook):
@@ -207,6 +231,7 @@ class WallClockCompared(OwnLook):
 EXHIBITS_OF_CHECKS = (
     CountForVersion,
     CountAndMovesForVersion,
+    FirstRowOnly,
     PromisesCompared,
     PromiseAgainstBlocked,
     SetUpLeftOut,

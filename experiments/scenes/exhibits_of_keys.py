@@ -104,6 +104,22 @@ class KeyOfDaysPromised(NamedKey):
         return [_named(staff_id, each, "%Y-%m-%d") for each in (slot.start, slot.end - TICK)]
 
 
+class KeyOfFirstAndLastDay(NamedKey):
+    """Locks on the days in which the time that is blocked begins and ends, and on none between.
+
+    Who stays over two nights meets nobody in the middle of it.
+    """
+
+    name = "key_of_first_and_last_day"
+    seen = "code reviews: a key of the day, repaired while all appointments were short"
+
+    def names(self, tx: BookingTransaction, staff_id: int) -> Iterable[str]:
+        """Return the names of the first and the last day."""
+        blocked = tx.request.blocked
+        days = (blocked.start, blocked.end - TICK)
+        return [_named(staff_id, each, "%Y-%m-%d") for each in days]
+
+
 class KeyOfHalfDay(NamedKey):
     """A lock on the staff member's morning or afternoon, by the start.
 
@@ -234,6 +250,7 @@ EXHIBITS_OF_KEYS = (
     KeyOfServiceAndStaff,
     KeyOfDay,
     KeyOfDaysPromised,
+    KeyOfFirstAndLastDay,
     KeyOfLocalDay,
     KeyOfHalfDay,
     KeyOfTwoHours,

@@ -35,7 +35,7 @@ KEPT: dict[str, Kept] = {
         ),
         Kept(
             "across_midnight",
-            "long visit, long visit: met by and overlapped by, midnight in UTC",
+            "long visit, long visit: met by and overlapped by, a month",
             ("key_of_day", "key_of_both_ends", "promises_compared", "constraint_on_promises"),
         ),
         Kept(
@@ -69,6 +69,6 @@ KEPT: dict[str, Kept] = {
         Kept("cancel_and_move", "a cancel, and a move overlapping itself", ("move_revives",)),
         Kept("cancel_twice", "a cancel, twice", ("cancel_repeats", "cancel_revives")),
         Kept("key_of_another", "one key, another person", ("key_not_unique", "key_not_stored")),
-        Kept("one_and_another", "two want one slot, one another", ("lost_isolation",)),
+        Kept("one_and_another", "three: twice book one slot, once another", ("lost_isolation",)),
     )
 }

@@ -4,8 +4,10 @@ Three people work in two time zones, and offer four services. A client books, li
 cancels or moves; two of them do so at once. Which of their slots overlap, and where on the clock
 they lie, is all that a lock can depend on. So for each pair of services the two slots are put into
 every relation that intervals can be in (Allen, 1983), for what is promised and for what is blocked,
-and across every edge at which a name for a lock might change: an hour, midnight here and there, a
-month, a night in which the clocks go back.
+and across edges at which a name for a lock might change: of an hour, a day here and there and a
+month at once, and of a night in which the clocks go back.
+
+Of three clients there is a smaller world: three requests out of a few, in every combination.
 
 Ids and names are chosen so that they meet where somebody joins, lowers or shortens them. Pairs that
 differ by a symmetry are one: clients are alike, and a shift in time that crosses no edge is noticed
@@ -51,12 +53,12 @@ PAIR = (0, 1)
 """Who offers the brief visit: two are enough for a booking with anybody."""
 
 QUIET = datetime(2030, 1, 7, 9, 5, tzinfo=UTC)
+# Where a month begins in UTC, an hour, half a day and a day do, too, and what lasts longer than an
+# hour begins before midnight in Berlin.
+MONTH, CLOCKS, DAYS = "a month", "the clocks go back", "longer than a day"
 EDGES = {
-    "noon": datetime(2030, 1, 7, 12, tzinfo=UTC),
-    "midnight in Berlin": datetime(2030, 1, 7, 23, tzinfo=UTC),
-    "midnight in UTC": datetime(2030, 1, 9, tzinfo=UTC),
-    "a month": datetime(2030, 2, 1, tzinfo=UTC),
-    "the clocks go back": datetime(2030, 10, 27, 1, tzinfo=UTC),
+    MONTH: datetime(2030, 2, 1, tzinfo=UTC),
+    CLOCKS: datetime(2030, 10, 27, 1, tzinfo=UTC),
 }
 LATER = 6 * HOUR
 
@@ -136,19 +138,22 @@ def meetings(one: Service, other: Service) -> dict[tuple[str, str], list[timedel
 def _relations() -> Iterator[Pair]:
     """Two bookings with one person, in every relation, across every edge."""
     for one, other in ((VISIT, VISIT), (VISIT, LONG), (BRIEF, LONG), (LONG, LONG), (VISIT, STAY)):
-        edges = EDGES if STAY not in (one, other) else {"midnight in UTC": EDGES["midnight in UTC"]}
+        stays = STAY in (one, other)
         for lies, offsets in meetings(one, other).items():
             overlap = at(0, service=one).overlaps(at(0, offsets[0], other))
-            # Those who overlap as little as they can are those who share the fewest names.
-            apart = max(offsets, key=abs) if overlap else min(offsets, key=abs)
-            for edge, instant in edges.items() if overlap else list(edges.items())[:1]:
+            # Those who overlap as little as they can are those who share the fewest names; but in
+            # the middle of a stay lies a day in which it neither begins nor ends.
+            apart = max(offsets, key=abs) if overlap and not stays else min(offsets, key=abs)
+            for edge, instant in EDGES.items():
+                if edge != MONTH and (stays or not overlap):
+                    continue
                 # The later of the two begins at the edge; where both begin at once, they cross it.
                 first = instant - max(apart, timedelta()) if apart else instant - 4 * GRID
                 scene = [book(Place(0, first, one)), book(Place(0, first + apart, other))]
                 yield Pair(
                     f"{_name(one)}, {_name(other)}: {' and '.join(dict.fromkeys(lies))}, {edge}",
                     Scene([], scene, in_world=True),
-                    edge if overlap else "neighbours",
+                    DAYS if stays else edge,
                     alike=len(offsets) * (2 if one != other else 1),
                 )
 
@@ -167,18 +172,16 @@ def _quiet() -> Iterator[Pair]:
 def _others() -> Iterator[Pair]:
     """Two bookings that don't touch each other."""
     for one, other in combinations(EVERYBODY, 2):
-        yield _pair(
-            f"visits of {one} and {other}", "other people", [book(at(one)), book(at(other))]
-        )
+        yield _pair(f"visits of {one} and {other}", "people", [book(at(one)), book(at(other))])
     eleven, at_one = QUIET.replace(hour=11, minute=0), QUIET.replace(hour=1, minute=0)
     yield _pair(
         "hours that join with ids alike",
-        "other people",
+        "people",
         [book(Place(0, eleven)), book(Place(1, at_one))],
     )
     yield _pair(
         "services that join with ids alike",
-        "other people",
+        "people",
         [book(at(0, service=LONG)), book(at(1, service=VISIT))],
     )
 
@@ -423,16 +426,30 @@ FAMILIES: tuple[Callable[[], Iterator[Pair]], ...] = (
 )
 
 
+_THREE: dict[str, Call] = {
+    "book it": book(at(0)),
+    "book beside it": book(at(0, LATER)),
+    "book what overlaps": book(at(0, 6 * GRID)),
+    "book with another": book(at(1)),
+    "cancel": cancel(),
+    "move there": move(at(0)),
+    "move to another": move(at(1)),
+}
+"""What each of three may ask for, where one place is free and in another an appointment stands."""
+
+
 def _triples() -> Iterator[Pair]:
-    """Three requests at once, for what two can't show."""
-    here, there = book(at(0)), book(at(0, LATER))
-    for name, calls, before in (
-        ("three want one slot", [here] * 3, []),
-        ("two want one slot, one another", [there, here, here], []),
-        ("a cancel, and two who want its slot", [cancel(), here, here], [at(0)]),
-        ("a cancel elsewhere, and two who want one slot", [cancel(), here, here], [at(0, LATER)]),
-    ):
-        yield _pair(name, THREE, calls, before, part=THREE)
+    """Three requests at once, for what two can't show: all that can be made of a few."""
+    for names in combinations_with_replacement(_THREE, 3):
+        calls = [_THREE[name] for name in names]
+        # Without it there is nothing to cancel, and nothing in the way.
+        there = [at(0, LATER)]
+        yield _pair(f"three: {', '.join(names)}", THREE, calls, there, part=THREE)
+    here = book(at(0))
+    yield _pair("three: cancel, and twice book its slot", THREE, [cancel(), here, here], [at(0)],
+                part=THREE)  # fmt: skip
+    free = [book(at(0, LATER)), here, here]
+    yield _pair("three: twice book one slot, once another", THREE, free, part=THREE)
 
 
 TRIPLES: dict[str, Pair] = {each.name: each for each in _triples()}
