@@ -42,6 +42,7 @@ from experiments.sql.commands import UNKNOWN_LEVEL
 from experiments.sql.keys import Items, Values, distinct
 from experiments.sql.statements import (
     ALL,
+    EXCLUSIVE,
     KEY_SHARE,
     NO_KEY_UPDATE,
     TABLE_MODES,
@@ -156,7 +157,8 @@ def independent(one: Footprint, other: Footprint) -> bool:
 def only_waits(holder: Footprint, asker: Footprint) -> bool:
     """Whether all that a step has to do with an earlier one is that this lets it have a lock.
 
-    To ask for it earlier, and to wait, then comes to the same.
+    To ask for it earlier, and to wait, then comes to the same. What else the later step asks for it
+    may have while it waits; that must keep out nobody whom the earlier one's transaction lets in.
 
     Args:
         holder: The step that came first.
@@ -165,6 +167,7 @@ def only_waits(holder: Footprint, asker: Footprint) -> bool:
     return (
         asker.patient
         and any(_keeps_out(held, asked) for held in holder.had for asked in asker.asks)
+        and all(any(_includes(held, asked) for held in holder.had) for asked in asker.asks)
         and commute(replace(holder, lets_go=frozenset()), asker)
     )
 
@@ -181,6 +184,8 @@ def _includes(held: Lock, asked: Lock) -> bool:
         return False
     if held.kind == "table":
         return _TABLE_CONFLICTS[held.strength] >= _TABLE_CONFLICTS[asked.strength]
+    if held.kind == "advisory":
+        return held.strength == EXCLUSIVE
     return held.strength >= asked.strength
 
 
@@ -272,7 +277,7 @@ class Ledger:
         assert turn.statement is not None
         if turn.begin:
             held = self._held[turn.client] = _Held(turn.isolation or self.default_level)
-        held.began = True
+        held.began |= turn.statement.table_lock is None  # LOCK TABLE takes no snapshot
         held.locks |= {each for each in self._asks(turn) if each.kind != "draw"}
         held.changes += _changes(turn)
         held.opaque |= not turn.statement.recognised or held.level == UNKNOWN_LEVEL
@@ -343,13 +348,20 @@ class Ledger:
             )
         own = not turn.in_transaction
         fixed = turn.in_transaction and level in ("REPEATABLE READ", "SERIALIZABLE")
+        if fixed:  # it may not see the row, and then it waits for none
+            asks = frozenset(
+                each._replace(certain=False) if each.kind == "row" else each for each in asks
+            )
         goes_on = turn.kind == "write"
         blind = fixed or (goes_on and not turn.statement.again)
         blind |= turn.statement.table_lock is not None
         return Footprint(
             opaque=not turn.statement.recognised or level == UNKNOWN_LEVEL,
             reads=() if blind else (Look(turn.statement, _items(turn.keyed.looks)),),
-            snapshot=fixed and not goes_on and not (held.began and not turn.begin),
+            snapshot=fixed
+            and not goes_on
+            and turn.statement.table_lock is None
+            and not (held.began and not turn.begin),
             asks=asks,
             lets_go=(asks if own or turn.statement.releases else frozenset())
             | (held.locks if may_fail and not own else frozenset()),
@@ -365,10 +377,11 @@ class Ledger:
         assert statement is not None
         if statement.table_lock is not None:
             return frozenset(
-                Lock("table", table, statement.table_lock, certain=True)
+                Lock("table", table, statement.table_lock, certain=self._is_alone(table))
                 for table in statement.tables
             )
-        asked = {Lock("table", table, _READS, certain=True) for table in statement.tables}
+        row = keyed.row and keyed.row[0]
+        asked = {Lock("table", table, _READS, certain=table == row) for table in statement.tables}
         asked |= {Lock("draw", table, strength=1) for table in statement.draws}
         if statement.advisory:
             asked |= {
@@ -379,10 +392,13 @@ class Ledger:
             rows = frozenset(keyed.looks.get(table, {}).items())
             one = keyed.row == (table, rows)
             asked |= {Lock("row", table, statement.row_lock, rows, certain=one)}
-            asked |= {Lock("table", table, _LOCKS_ROWS, certain=True)}
+            asked |= {Lock("table", table, _LOCKS_ROWS, certain=one)}
         for table, columns in statement.writes.items():
             asked |= self._written(table, columns, keyed.writes.get(table, {}))
         return frozenset(asked)
+
+    def _is_alone(self, table: str) -> bool:
+        return self.keys is None or self.keys.is_alone(table)
 
     def _written(self, table: str, columns: frozenset[str], values: Values) -> set[Lock]:
         """What a write to a table asks for."""
@@ -392,7 +408,7 @@ class Ledger:
         )
         asked = {
             Lock("row", table, UPDATE if identified else NO_KEY_UPDATE, rows),
-            Lock("table", table, _WRITES, certain=True),
+            Lock("table", table, _WRITES),
             *(Lock("row", other, KEY_SHARE) for other in self.references.get(table, ())),
             # Of whom nothing is known, everything in the table stands in the way.
             Lock("write", table, 0, rows),

@@ -109,6 +109,8 @@ class Keys:
         self.deferred = frozenset(
             roots.get(table, table) for (table,) in connection.execute(_DEFERRED)
         )
+        self._several = {root for table, root in roots.items() if table != root}
+        self._several |= {table for (table,) in connection.execute(_NAMESAKES)}
         self._types: dict[str, dict[str, str]] = {}
         self._drawn: set[tuple[str, str]] = set()
         for table, column, kind, drawn in connection.execute(_COLUMNS):
@@ -152,6 +154,10 @@ class Keys:
             if index.nulls_too or NULL not in known.values():
                 yield f"{table} {number}", frozenset(known.items())
 
+    def is_alone(self, table: str) -> bool:
+        """Whether a name stands for one table: it has no parts, and no namesake."""
+        return table not in self._several
+
     def identifies(self, table: str, columns: frozenset[str]) -> bool:
         """Whether a foreign key may refer to any of some columns, so that a change locks more."""
         return any(
@@ -182,7 +188,10 @@ class Keys:
         writes |= {table: {} for table in self._cascaded.intersection(writes)}
         locks = self._locks(statement)
         asks = [call for call in statement.find_all(exp.Anonymous) if _is_advisory(call)]
-        certain = locks if locks and all(call.parent is statement for call in asks) else frozenset()
+        sure = all(call.parent is statement for call in asks) and not _is_cut(statement)
+        certain = (
+            locks if locks and sure and not any("None" in key for key in locks) else frozenset()
+        )
         return Keyed(looks, writes, locks, certain, self._row(statement, looks))
 
     def _row(self, statement: exp.Expr, looks: Mapping[str, Values]) -> tuple[str, Items] | None:
@@ -192,6 +201,8 @@ class Keys:
         if not (statement.args.get("locks") and where and len(sources) == 1 and len(looks) == 1):
             return None
         ((table, values),) = looks.items()
+        if _is_cut(statement) or not self.is_alone(table):
+            return None
         nothing_else = len(list(_terms(where.this))) == len(values) and NULL not in values.values()
         named = any(
             index.whole and index.columns == values.keys() for index in self._indexes.get(table, ())
@@ -357,6 +368,12 @@ _INDEXES = """
 """
 
 
+_NAMESAKES = """
+    SELECT lower(relname) FROM pg_class
+     WHERE relkind IN ('r', 'p') AND relnamespace::regnamespace::text NOT IN
+           ('pg_catalog', 'information_schema', 'pg_toast', 'beginning')
+     GROUP BY 1 HAVING count(*) > 1
+"""
 _DEFERRED = """
     SELECT DISTINCT lower(relname) FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
      WHERE tginitdeferred
@@ -431,6 +448,11 @@ def _is_of_kind(type_: exp.DataType, kind: str) -> bool:
 
 def _is_advisory(call: exp.Anonymous) -> bool:
     return "advisory" in call.name.lower()
+
+
+def _is_cut(statement: exp.Expr) -> bool:
+    """Whether some of its rows may be left out after all conditions hold."""
+    return any(statement.args.get(part) for part in ("limit", "offset", "having", "distinct"))
 
 
 def _is_plain(argument: exp.Expr) -> bool:

@@ -304,7 +304,7 @@ class Recogniser:
             row_lock=_row_lock(words),
             advisory=_strength(advisory),
             patient=not (own or followed or _IMPATIENT.intersection(words))
-            and not any("_try_" in word for word in advisory),
+            and not any("_try_" in word or "unlock" in word for word in advisory),
             releases=any("unlock" in word for word in advisory),
             outlives=any("xact" not in word for word in advisory),
             draws=self._numbered | {""} if "nextval" in called else frozenset(),

@@ -81,6 +81,20 @@ def drawn(seed: int, clients: int = 2) -> Program:
             for statement in source.choice(STATEMENTS).split("; ")
         ]
         works.append(partial(_sent, level, statements, source.random() < COMMITS))
+    return _compared(works)
+
+
+def written(*clients: list[str], level: str = "READ COMMITTED") -> Program:
+    """Return a program.
+
+    Args:
+        clients: What each sends in a transaction, which it commits.
+        level: Under which isolation level.
+    """
+    return _compared([partial(_sent, level, statements, True) for statements in clients])
+
+
+def _compared(works: list[Callable[[Engine], list[object]]]) -> Program:
     return Program(works, TABLES, [Invariant("stored", _STORED, lambda *_: "")])
 
 

@@ -161,6 +161,8 @@ def test_what_is_surely_locked(keys: Keys) -> None:
         "SELECT CASE WHEN false THEN pg_advisory_xact_lock(1) END",
         "SELECT 1 WHERE EXISTS (SELECT pg_advisory_xact_lock(1))",
         "SELECT pg_advisory_xact_lock(id) FROM staff",
+        "SELECT pg_advisory_xact_lock(x) FROM unnest('{1,2}'::integer[]) AS x LIMIT 1",
+        "SELECT pg_advisory_xact_lock(NULL)",
     ):
         assert not keys.of(unsure).certain
     row = ("staff", frozenset({("id", "1")}))
@@ -171,6 +173,7 @@ def test_what_is_surely_locked(keys: Keys) -> None:
         "SELECT name FROM staff WHERE id = 1 AND name = 'a' FOR UPDATE",
         "SELECT name FROM staff WHERE id = 1 AND now() > '2030-01-01' FOR UPDATE",
         "SELECT name FROM staff WHERE name = 'a' FOR UPDATE",
+        "SELECT name FROM staff WHERE id = 1 LIMIT 0 FOR UPDATE",
         "SELECT 1 FROM staff JOIN slot ON slot.staff_id = 1 WHERE staff.id = 1 FOR UPDATE",
         "SELECT 1 WHERE NOT EXISTS (SELECT FROM staff WHERE id = 1 FOR UPDATE)",
     ):

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from faulty_relations import FAULTS
-from little_programs import drawn
+from little_programs import drawn, written
 
 from experiments.explore import explore_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from experiments.explore import Program
     from experiments.explore.explore import Search
     from experiments.server.database import Database
 
@@ -49,7 +50,11 @@ CAUGHT_BY = {
 
 
 def _outcomes(search: Search, seed: int, clients: int, empty: Empty) -> tuple[set[Hashable], bool]:
-    found = explore_program(drawn(seed, clients), search=search, on=empty(), limit=MOST)
+    return _outcomes_of(search, drawn(seed, clients), empty)
+
+
+def _outcomes_of(search: Search, program: Program, empty: Empty) -> tuple[set[Hashable], bool]:
+    found = explore_program(program, search=search, on=empty(), limit=MOST)
     # Whom the server chooses where all wait in a circle is nobody's promise.
     told = {"a deadlock" if "40P01" in str(each) else each for each in found.outcomes}
     return told, found.complete
@@ -75,6 +80,39 @@ def test_many_random_programs_come_to_the_same(empty: Empty, clients: int, seeds
     """With two and three clients, locks of all kinds, all isolation levels, commits and aborts."""
     compared = sum(_compared(seed, clients, empty) for seed in seeds)
     assert compared > 0.8 * len(seeds)  # the others have too many schedules
+
+
+LOCK = "SELECT pg_advisory_xact_lock({})"
+NOTE = "SELECT note FROM slot WHERE id = 1"
+STAFF = "SELECT id FROM staff WHERE id = 1 FOR UPDATE"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(
+            written(
+                [LOCK.format(9), "SELECT pg_try_advisory_xact_lock(1)", NOTE],
+                [LOCK.format(2), "UPDATE slot SET note = 'z' WHERE id = 1"],
+                ["SELECT pg_advisory_xact_lock(1), pg_advisory_xact_lock(2)", NOTE],
+            ),
+            id="who waits for one lock has another already",
+        ),
+        pytest.param(
+            written(
+                [
+                    STAFF.replace(" FOR", " AND EXISTS (SELECT FROM slot) FOR"),
+                    "SELECT id FROM slot WHERE id = 1 FOR UPDATE",
+                ],
+                ["LOCK TABLE slot IN EXCLUSIVE MODE", STAFF],
+            ),
+            id="a table that is looked at is not locked for its rows",
+        ),
+    ],
+)
+def test_what_is_not_surely_had_is_a_race(empty: Empty, program: Program) -> None:
+    """To wait is no schedule of its own only where nobody could notice."""
+    assert _outcomes_of("reduced", program, empty) == _outcomes_of("exhaustive", program, empty)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

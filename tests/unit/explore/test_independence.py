@@ -244,6 +244,12 @@ WAITS = Footprint(asks=frozenset({HAS}), patient=True, first=True)
         (ENDS, replace(WAITS, snapshot=True)),
         (replace(ENDS, had=frozenset({HAS._replace(strength=SHARED)})), WAITS),  # others got in
         (replace(ENDS, had=frozenset()), WAITS),
+        # It has another lock while it waits, or all who ask may have it.
+        (ENDS, replace(WAITS, asks=frozenset({HAS, HAS._replace(what="(2,)")}))),
+        (
+            replace(ENDS, had=frozenset({HAS._replace(strength=SHARED)})),
+            replace(WAITS, asks=frozenset({HAS._replace(strength=SHARED)})),
+        ),
         (replace(ENDS, asks=frozenset({HAS})), WAITS),
         (replace(ENDS, opaque=True), WAITS),
     ],
@@ -288,7 +294,22 @@ def test_what_a_transaction_has_it_asks_for_no_more() -> None:
     one = Keyed({"staff": {"id": "1"}}, row=("staff", row))
     assert asks(rows, rows, known=one) == 0
     assert asks(rows, rows, known=one, count=0) == 1  # there was none
-    assert asks(rows, rows, known=Keyed({"staff": {"id": "1"}})) == 1
+    assert asks(rows, rows, known=Keyed({"staff": {"id": "1"}})) == 3
+
+
+def test_a_table_is_locked_before_the_snapshot_is_taken() -> None:
+    """In REPEATABLE READ, LOCK TABLE sees nothing yet, and the statement after it does."""
+    ledger = Ledger({})
+    share = TABLE_MODES.index("share")
+    first = Turn(1, Unit([], "query"), "statement", "LOCK", in_transaction=True, client=0)
+    first.begin, first.isolation = "BEGIN", "REPEATABLE READ"
+    first.statement = Statement(tables=frozenset({"staff"}), table_lock=share, patient=True)
+    assert not ledger.footprint(first, [], may_fail=False).snapshot
+    ledger.note(first)
+    second = replace(first, begin="", statement=READ)
+    assert ledger.footprint(second, [], may_fail=False).snapshot
+    ledger.note(second)
+    assert not ledger.footprint(second, [], may_fail=False).snapshot
 
 
 def test_an_answer_does_not_commute_with_a_question() -> None:

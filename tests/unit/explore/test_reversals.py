@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from experiments.explore.independence import Footprint, Lock, independent
 from experiments.explore.reversals import Step, reversals
+from experiments.sql.statements import EXCLUSIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +77,7 @@ def test_whoever_lets_a_client_go_on_comes_before_its_next_step() -> None:
 
 def test_who_has_a_lock_first_is_a_race_and_who_waits_for_it_is_none() -> None:
     """A client asks for a lock that another one has let go of: the race is for the lock."""
-    lock = Lock("advisory", "(1,)", certain=True)
+    lock = Lock("advisory", "(1,)", EXCLUSIVE, certain=True)
     asks = Footprint(asks=frozenset({lock}), patient=True)
     ends = Footprint(lets_go=frozenset({lock}), had=frozenset({lock}))
     run = [Step(0, asks, None), Step(0, ends, None), Step(1, asks, None), Step(1, ends, None)]
