@@ -173,9 +173,8 @@ def only_waits(holder: Footprint, asker: Footprint) -> bool:
 
 
 def _keeps_out(held: Lock, asked: Lock) -> bool:
-    """Whether who has a lock surely keeps out who asks for one, and all who'd be kept out by it."""
-    surely = held.certain and asked.certain and _conflict(held, asked)
-    return surely and _includes(held, asked)
+    """Whether a lock that is surely had keeps out who asks for one, and all whom that would."""
+    return asked.certain and _conflict(held, asked) and _includes(held, asked)
 
 
 def _includes(held: Lock, asked: Lock) -> bool:

@@ -393,10 +393,6 @@ class BookingPlay(Stage):
                 return f"afterwards, {answer.reply.outcome} is told of a slot that is {state}"
         return ""
 
-    def _first_told(self, reply: Reply) -> Reply:
-        """A reply without that it was given before, where that reply was lost on its way."""
-        return replace(reply, replayed=reply.replayed and self._times == 1)
-
     def _as_charged(self, answers: Sequence[Answer], endings: Sequence[Ending]) -> list[Reply]:
         """The replies as they are held against the strategy.
 
@@ -426,9 +422,10 @@ class BookingPlay(Stage):
         return charged
 
     def _told(self, answer: Answer) -> Reply:
-        reply = self._first_told(answer.reply)
-        # Where nothing went wrong, not to know what came of it is no answer.
-        return Reply("error") if reply.outcome in UNCERTAIN and self._times == 1 else reply
+        """A reply, given that whoever is told nothing asks again only where things go wrong."""
+        if self._times > 1:  # that it was given before: it was lost on its way
+            return replace(answer.reply, replayed=False)
+        return Reply("error") if answer.reply.outcome in UNCERTAIN else answer.reply
 
     def _is_excused(
         self,

@@ -55,10 +55,10 @@ PAIR = (0, 1)
 QUIET = datetime(2030, 1, 7, 9, 5, tzinfo=UTC)
 # Where a month begins in UTC, an hour, half a day and a day do, too, and what lasts longer than an
 # hour begins before midnight in Berlin.
-MONTH, CLOCKS, DAYS = "a month", "the clocks go back", "longer than a day"
+MONTH, DAYS = "a month", "longer than a day"
 EDGES = {
     MONTH: datetime(2030, 2, 1, tzinfo=UTC),
-    CLOCKS: datetime(2030, 10, 27, 1, tzinfo=UTC),
+    "the clocks go back": datetime(2030, 10, 27, 1, tzinfo=UTC),
 }
 LATER = 6 * HOUR
 
@@ -440,16 +440,16 @@ _THREE: dict[str, Call] = {
 
 def _triples() -> Iterator[Pair]:
     """Three requests at once, for what two can't show: all that can be made of a few."""
-    for names in combinations_with_replacement(_THREE, 3):
-        calls = [_THREE[name] for name in names]
-        # Without it there is nothing to cancel, and nothing in the way.
-        there = [at(0, LATER)]
-        yield _pair(f"three: {', '.join(names)}", THREE, calls, there, part=THREE)
-    here = book(at(0))
-    yield _pair("three: cancel, and twice book its slot", THREE, [cancel(), here, here], [at(0)],
-                part=THREE)  # fmt: skip
-    free = [book(at(0, LATER)), here, here]
-    yield _pair("three: twice book one slot, once another", THREE, free, part=THREE)
+    there, here = book(at(0, LATER)), book(at(0))
+    scenes: dict[str, tuple[list[Call], list[Place]]] = {
+        # Without an appointment there is nothing to cancel, and nothing in the way.
+        ", ".join(names): ([_THREE[name] for name in names], [at(0, LATER)])
+        for names in combinations_with_replacement(_THREE, 3)
+    }
+    scenes["cancel, and twice book its slot"] = [cancel(), here, here], [at(0)]
+    scenes["twice book one slot, once another"] = [there, here, here], []
+    for name, (calls, before) in scenes.items():
+        yield _pair(f"three: {name}", THREE, calls, before, part=THREE)
 
 
 TRIPLES: dict[str, Pair] = {each.name: each for each in _triples()}

@@ -187,11 +187,7 @@ class Keys:
         # A row that is named may take others with it, which have other values.
         writes |= {table: {} for table in self._cascaded.intersection(writes)}
         locks = self._locks(statement)
-        asks = [call for call in statement.find_all(exp.Anonymous) if _is_advisory(call)]
-        sure = all(call.parent is statement for call in asks) and not _is_cut(statement)
-        certain = (
-            locks if locks and sure and not any("None" in key for key in locks) else frozenset()
-        )
+        certain = locks if locks and _asks_surely(statement, locks) else frozenset()
         return Keyed(looks, writes, locks, certain, self._row(statement, looks))
 
     def _row(self, statement: exp.Expr, looks: Mapping[str, Values]) -> tuple[str, Items] | None:
@@ -294,9 +290,7 @@ class Keys:
     def _only_element(self, array: exp.Expr, kind: str) -> str | None:
         if isinstance(array, exp.Cast):
             elements = array.to.expressions
-            if not (elements and isinstance(elements[0], exp.DataType)):
-                return None
-            if not _is_of_kind(elements[0], kind):
+            if not elements or not _is_of_kind(elements[0], kind):
                 return None
             array = array.this
         given = self._constant(array, kind)
@@ -310,9 +304,7 @@ class Keys:
     def _locks(self, statement: exp.Expr) -> frozenset[str] | None:
         """The keys of the advisory locks that are asked for or given back."""
         found: set[str] = set()
-        for call in statement.find_all(exp.Anonymous):
-            if not _is_advisory(call):
-                continue
+        for call in _advisory(statement):
             select = call.find_ancestor(exp.Select)
             if select is None or not call.expressions or any(select.find_all(exp.Table)):
                 return None
@@ -446,8 +438,15 @@ def _is_of_kind(type_: exp.DataType, kind: str) -> bool:
     return type_.this.name in _FAMILIES.get(kind, ()) and not type_.expressions
 
 
-def _is_advisory(call: exp.Anonymous) -> bool:
-    return "advisory" in call.name.lower()
+def _advisory(statement: exp.Expr) -> list[exp.Anonymous]:
+    """The functions called that ask for advisory locks, or give them back."""
+    return [call for call in statement.find_all(exp.Anonymous) if "advisory" in call.name.lower()]
+
+
+def _asks_surely(statement: exp.Expr, keys: frozenset[str]) -> bool:
+    """Whether a statement asks for all of its advisory locks, whatever happens."""
+    always = all(call.parent is statement for call in _advisory(statement))
+    return always and not _is_cut(statement) and not any("None" in key for key in keys)
 
 
 def _is_cut(statement: exp.Expr) -> bool:
